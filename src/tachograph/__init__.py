@@ -1,0 +1,146 @@
+"""Tachograph: the instrument that records what AI agents do.
+
+``import tachograph.auto`` instruments a program; the functions here name its sessions and read the figures.
+Importing this package loads no framework and no exporter, and starts no thread, socket or file.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tachograph import runtime as _runtime
+from tachograph.config import ConfigError
+from tachograph.exporters import LedgerSpanExporter
+from tachograph.ledger import Ledger
+from tachograph.runtime import IntegrationError, Runtime
+from tachograph.sessions import bind, correlation, session
+from tachograph.summary import session_summary
+from tachograph.version import VERSION
+from tachograph.views.session import SessionMetrics
+from tachograph.views.timeline import Timeline, TimelineEntry
+from tachograph.views.totals import Totals
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+__version__ = VERSION
+
+__all__ = [
+    "ConfigError",
+    "IntegrationError",
+    "Ledger",
+    "LedgerSpanExporter",
+    "Runtime",
+    "SessionMetrics",
+    "Timeline",
+    "TimelineEntry",
+    "Totals",
+    "__version__",
+    "audit_log",
+    "bind",
+    "clear_session",
+    "correlation",
+    "init",
+    "metrics",
+    "session",
+    "session_metrics",
+    "sessions",
+    "shutdown",
+    "stats",
+    "summary",
+    "timeline",
+]
+
+
+def init(
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+    **settings: Any,
+) -> Runtime:
+    """Start recording; a further call with nothing new gives the runtime that is.
+
+    Args:
+        tracer_provider: write spans there; by default to the global provider, or one built from ``OTEL_*``.
+        meter_provider: likewise for metrics.
+        logger_provider: likewise for log events.
+        settings: as in :class:`tachograph.config.Config`; they win over the environment and ``pyproject.toml``.
+
+    Raises:
+        ConfigError: for a setting that does not exist or has a bad value, or contradicts those already in force.
+        IntegrationError: for an integration asked for by name that cannot be installed.
+    """
+    return _runtime.start(
+        settings, tracer_provider=tracer_provider, meter_provider=meter_provider, logger_provider=logger_provider
+    )
+
+
+def shutdown() -> None:
+    """Unhook everything, end what is open, flush and stop exporters that are ours."""
+    _runtime.stop()
+
+
+def session_metrics(session_id: str, correlation_id: str | None = None) -> SessionMetrics:
+    """Figures of a session, or of one request within it; zeros where nothing is known."""
+    return _runtime.current().ledger.session_metrics(session_id, correlation_id)
+
+
+def sessions() -> list[str]:
+    """Ids of the sessions known, the one last active last."""
+    return _runtime.current().ledger.sessions()
+
+
+def metrics() -> Totals:
+    """Figures over everything recorded."""
+    return _runtime.current().ledger.metrics()
+
+
+def audit_log(
+    *,
+    session_id: str | None = None,
+    event_type: str | None = None,
+    category: str | None = None,
+    correlation_id: str | None = None,
+    critical: bool | None = None,
+    since: str | datetime | float | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Who did, asked and decided what, oldest first; see :meth:`tachograph.ledger.Ledger.audit_log`.
+
+    Raises:
+        ValueError: for a type, category, moment or limit that is none.
+    """
+    return _runtime.current().ledger.audit_log(
+        session_id=session_id,
+        event_type=event_type,
+        category=category,
+        correlation_id=correlation_id,
+        critical=critical,
+        since=since,
+        limit=limit,
+    )
+
+
+def timeline(*, session_id: str | None = None, correlation_id: str | None = None) -> Timeline:
+    """What happened when, inside what; ``print`` it for a waterfall."""
+    return _runtime.current().ledger.timeline(session_id=session_id, correlation_id=correlation_id)
+
+
+def summary(session_id: str) -> str:
+    """A session in a few lines of text."""
+    return session_summary(session_metrics(session_id))
+
+
+def stats() -> dict[str, Any]:
+    """How Tachograph itself is doing: what is hooked, open, evicted, swallowed."""
+    return _runtime.current().stats()
+
+
+def clear_session(session_id: str) -> bool:
+    """Forget a session's figures and detail; the totals stay. Whether it was known."""
+    return _runtime.current().ledger.clear_session(session_id)

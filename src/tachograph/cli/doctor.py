@@ -1,0 +1,125 @@
+"""``tachograph doctor``: what is hooked, what is not and why, where it exports, which settings are in force."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+from tachograph import runtime
+from tachograph.config import Config
+from tachograph.version import VERSION
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(*, as_json: bool) -> None:
+    """Say what is hooked, what is not and why, where it exports, and which settings are in force.
+
+    Exit code 1 when something is wrong that can be mended.
+    """
+    problems: list[str] = []
+    found = examine(problems)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _show(found)
+    sys.exit(1 if problems else 0)
+
+
+def examine(problems: list[str]) -> dict[str, Any]:
+    """Start as ``import tachograph.auto`` would in this environment, and look."""
+    tachograph = runtime.Runtime(Config.read(complain=problems.append), complain=problems.append)
+    try:
+        tachograph.instrument()
+    except runtime.IntegrationError as error:
+        problems.append(str(error))
+    for status in list(tachograph.statuses.values()):
+        if status.state == "waiting":
+            try:
+                importlib.import_module(status.integration.module)
+            except Exception as error:  # noqa: BLE001 - a framework that cannot be imported is what we are here to say
+                problems.append(f"{status.integration.name} cannot be imported: {type(error).__name__}: {error}")
+    config = tachograph.config
+    found = {
+        "tachograph": VERSION,
+        "python": platform.python_version(),
+        "integrations": [
+            {
+                "name": status.integration.name,
+                "version": status.version,
+                "state": status.state,
+                "note": status.note,
+                "also_active": [f"{name} {at}" for name in status.integration.also if (at := _installed(name))],
+            }
+            for status in tachograph.statuses.values()
+        ],
+        "hooks": [
+            {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()
+        ],
+        "export": tachograph.providers.describe(),
+        "settings": [
+            {
+                "setting": name,
+                "value": getattr(config, name),
+                "from": config.sources.get(name, "default"),
+                "variable": setting.variable,
+                "meaning": setting.meaning,
+            }
+            for name, setting in Config.settings().items()
+        ],
+        "problems": problems,
+    }
+    tachograph.stop()
+    return found
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - loaded by text views only
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    console.print(f"[bold]tachograph {found['tachograph']}[/] on Python {found['python']}\n")
+
+    table = Table("integration", "version", "state", "note", box=None, title="Frameworks", title_justify="left")
+    for row in found["integrations"]:
+        colour = {"installed": "green", "absent": "dim"}.get(row["state"], "red")
+        notes = [row["note"], *(f"{other} is installed too: still counted once here" for other in row["also_active"])]
+        table.add_row(
+            row["name"], row["version"] or "-", f"[{colour}]{row['state']}[/]", escape("; ".join(filter(None, notes)))
+        )
+    console.print(table)
+
+    hooks = Table("", "hook", "why not", box=None, title="\nHooks", title_justify="left")
+    for row in found["hooks"]:
+        hooks.add_row("[green]✓[/]" if row["hooked"] else "[red]✗[/]", escape(row["hook"]), escape(row["why"]))
+    console.print(hooks if found["hooks"] else "\nHooks\n  none")
+
+    export = Table("signal", "goes to", box=None, title="\nExport", title_justify="left")
+    for signal, place in found["export"].items():
+        export.add_row(signal, escape(place))
+    console.print(export)
+
+    settings = Table("setting", "value", "from", "meaning", box=None, title="\nSettings", title_justify="left")
+    for row in found["settings"]:
+        value = ", ".join(row["value"]) if isinstance(row["value"], tuple) else str(row["value"])
+        place = row["from"] if row["from"] != "default" else f"[dim]default; {row['variable']}[/]"
+        settings.add_row(row["setting"], escape(value) or "-", place, escape(row["meaning"]))
+    console.print(settings)
+
+    console.print("\n[bold]Problems[/]" if found["problems"] else "\n[green]No problems.[/]")
+    for problem in found["problems"]:
+        console.print(f"  [red]✗[/] {escape(problem)}")

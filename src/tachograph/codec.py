@@ -1,0 +1,169 @@
+"""One codec: record to span and back.
+
+The recorder writes spans with the functions here and :func:`operation_from_span` reads them, so that a session
+can be had from spans alone. A round-trip test keeps the two writings equal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
+
+from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
+
+from tachograph import names
+from tachograph.records import Event, Kind, Operation, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+OPERATION_NAMES: Final[dict[str, str]] = {
+    "task": "invoke_workflow",
+    "agent": "invoke_agent",
+    "plan": "plan",
+    "model": "chat",
+    "tool": "execute_tool",
+}
+"""``gen_ai.operation.name`` of the kinds the GenAI conventions have a word for."""
+
+_SPAN_WORDS: Final = {**OPERATION_NAMES, "code": "execute_code", "approval": "approval", "other": "operation"}
+_KINDS: Final = {word: kind for kind, word in OPERATION_NAMES.items()}
+_SUBJECTS: Final[dict[str, str]] = {
+    "task": names.WORKFLOW_NAME,
+    "agent": names.AGENT_NAME,
+    "plan": names.AGENT_NAME,
+    "model": names.REQUEST_MODEL,
+    "tool": names.TOOL_NAME,
+}
+_FIELDS: Final = frozenset(
+    {
+        names.CORRELATION_ID,
+        names.ERROR_TYPE,
+        names.EXCEPTION_MESSAGE,
+        names.KIND,
+        names.OPERATION_NAME,
+        names.OUTCOME,
+        names.PARENT_ID,
+        names.RUN_BY,
+        names.SESSION_ID,
+        names.SUBJECT,
+        names.USER_ID,
+    }
+)
+"""Attributes that are fields of the record, so not repeated among its ``attributes``."""
+
+
+def start_attributes(operation: Operation, *, span_parent_id: str | None) -> dict[str, Any]:
+    """Attributes a span is started with: the ids, and whatever a sampler may want to see.
+
+    Args:
+        operation: the open record.
+        span_parent_id: id of the span's parent; the enclosing operation is spelled out only where it is another.
+    """
+    kind = operation.kind
+    attributes: dict[str, Any] = {
+        names.SESSION_ID: operation.session_id,
+        names.CORRELATION_ID: operation.correlation_id,
+        **operation.attributes,
+    }
+    # A refused call ran nothing: it must not look like an execution to whoever counts execute_tool spans.
+    if kind in OPERATION_NAMES and operation.outcome != "refused":
+        attributes[names.OPERATION_NAME] = OPERATION_NAMES[kind]
+    else:
+        attributes[names.KIND] = kind
+    if attributes.get(_SUBJECTS.get(kind, "")) != operation.name:
+        attributes[names.SUBJECT] = operation.name
+    if operation.user_id is not None:
+        attributes[names.USER_ID] = operation.user_id
+    if operation.agent is not None:
+        attributes[names.RUN_BY] = operation.agent
+    if operation.parent_id is not None and operation.parent_id != span_parent_id:
+        attributes[names.PARENT_ID] = operation.parent_id
+    return attributes
+
+
+def end_attributes(
+    outcome: Outcome, error_type: str | None, error_message: str | None, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Attributes the end adds: the facts, and how it ended. A failure's message is the span's status instead."""
+    attributes = dict(facts)
+    if error_type is not None:
+        attributes[names.ERROR_TYPE] = error_type
+    if outcome not in ("ok", "error"):
+        attributes[names.OUTCOME] = outcome
+        if error_message is not None:
+            attributes[names.EXCEPTION_MESSAGE] = error_message
+    return attributes
+
+
+def span_name(operation: Operation) -> str:
+    """The span's name: ``invoke_agent manager``, ``chat gpt-4.1``, ``execute_code`` and the like."""
+    if operation.outcome == "refused":
+        return "refused_tool"  # without the name, which the model made up: span names are to be few
+    subject = operation.attributes.get(_SUBJECTS.get(operation.kind, ""))
+    word = _SPAN_WORDS[operation.kind]
+    return f"{word} {subject}" if subject else word
+
+
+def operation_from_span(span: ReadableSpan) -> Operation | None:
+    """The record an ended span of ours was written from; None for anybody else's span."""
+    scope = span.instrumentation_scope
+    if scope is None or scope.name != names.SCOPE or span.context is None:
+        return None
+    attributes: Mapping[str, Any] = span.attributes or {}
+    kind = attributes.get(names.KIND) or _KINDS.get(attributes.get(names.OPERATION_NAME, ""))
+    if kind not in get_args(Kind):
+        return None
+    failed = span.status.status_code is StatusCode.ERROR
+    return Operation(
+        id=format_span_id(span.context.span_id),
+        kind=cast("Kind", kind),
+        name=attributes.get(names.SUBJECT) or attributes.get(_SUBJECTS.get(str(kind), ""), ""),
+        session_id=attributes.get(names.SESSION_ID, ""),
+        correlation_id=attributes.get(names.CORRELATION_ID, ""),
+        start_ns=span.start_time or 0,
+        end_ns=span.end_time,
+        outcome=cast("Outcome", attributes.get(names.OUTCOME) or ("error" if failed else "ok")),
+        error_type=attributes.get(names.ERROR_TYPE),
+        error_message=span.status.description if failed else attributes.get(names.EXCEPTION_MESSAGE),
+        agent=attributes.get(names.RUN_BY),
+        parent_id=attributes.get(names.PARENT_ID) or (format_span_id(span.parent.span_id) if span.parent else None),
+        trace_id=format_trace_id(span.context.trace_id),
+        user_id=attributes.get(names.USER_ID),
+        attributes={name: value for name, value in attributes.items() if name not in _FIELDS},
+    )
+
+
+def event_attributes(event: Event) -> dict[str, Any]:
+    """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out."""
+    attributes = {
+        names.EVENT_ID: event.id,
+        names.SESSION_ID: event.session_id,
+        names.CORRELATION_ID: event.correlation_id,
+        **event.payload,
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def events_from_span(span: ReadableSpan) -> Iterator[Event]:
+    """The events that were copied onto an ended span."""
+    for copy in span.events:
+        attributes: Mapping[str, Any] = copy.attributes or {}
+        event_type = copy.name.removeprefix(names.EVENT_PREFIX)
+        if event_type not in names.EVENTS or event_type == copy.name or span.context is None:
+            continue
+        yield Event(
+            id=attributes.get(names.EVENT_ID, ""),
+            type=event_type,
+            session_id=attributes.get(names.SESSION_ID, ""),
+            correlation_id=attributes.get(names.CORRELATION_ID),
+            timestamp_ns=copy.timestamp,
+            trace_id=format_trace_id(span.context.trace_id),
+            span_id=format_span_id(span.context.span_id),
+            payload={
+                name: value
+                for name, value in attributes.items()
+                if name not in (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID)
+            },
+        )

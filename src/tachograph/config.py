@@ -1,0 +1,235 @@
+"""Settings: read once at start, from arguments, the environment and ``pyproject.toml``, in that order.
+
+A setting is a field of :class:`Config`; its environment variable, its reader and its meaning stand beside it.
+``init()`` raises on a bad value. ``import tachograph.auto`` and ``opentelemetry-instrument`` cannot, as the
+program has not asked for us by name: they print one line and go on with that setting's default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIG_FILE_VARIABLE: Final = "TACHOGRAPH_CONFIG"
+
+
+class ConfigError(ValueError):
+    """A setting has a value that cannot be used; the message names it and the fix."""
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[str(value).strip().lower()]
+    except KeyError:
+        raise ValueError("expected 1 or 0 (also true/false, yes/no, on/off)") from None
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        message = f"expected a whole number from {low} to {high}"
+        if isinstance(value, (bool, float)):
+            raise ValueError(message)  # noqa: TRY004 - one kind of error for every bad setting
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            raise ValueError(message) from None
+        if not low <= number <= high:
+            raise ValueError(message)
+        return number
+
+    return read
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        word = str(value).strip().lower()
+        if word not in words:
+            raise ValueError(f"expected one of: {', '.join(words)}")
+        return word
+
+    return read
+
+
+def _some_of(*words: str) -> Callable[[Any], tuple[str, ...]]:
+    def read(value: Any) -> tuple[str, ...]:
+        parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        chosen = tuple(str(part).strip().lower() for part in parts if str(part).strip())
+        if not chosen or any(part not in words for part in chosen):
+            raise ValueError(f"expected one or more of: {', '.join(words)}, separated by commas")
+        return chosen
+
+    return read
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return tuple(str(part).strip().lower() for part in parts if str(part).strip())
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected a text that is not empty")
+    return value.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one field of :class:`Config` is read and what it means."""
+
+    variable: str
+    read: Callable[[Any], Any]
+    meaning: str
+
+
+def _setting(default: Any, variable: str, read: Callable[[Any], Any], meaning: str) -> Any:
+    return field(default=default, metadata={"setting": Setting(variable, read, meaning)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings in force. Immutable; make one with :meth:`read`."""
+
+    enabled: bool = _setting(default=True, variable="TACHOGRAPH_ENABLED", read=_boolean, meaning="record at all")
+    session_id: str | None = _setting(
+        None, "TACHOGRAPH_SESSION_ID", _text, "id of the process session, where work without a session lands"
+    )
+    integrations: tuple[str, ...] = _setting(
+        (), "TACHOGRAPH_INTEGRATIONS", _names, "frameworks to instrument; empty: every one that is installed"
+    )
+    summary: str = _setting(
+        "auto",
+        "TACHOGRAPH_SUMMARY",
+        _one_of("auto", "1", "0"),
+        "summary at exit; auto: on a terminal",
+    )
+    capture_errors: str = _setting(
+        "message",
+        "TACHOGRAPH_CAPTURE_ERRORS",
+        _one_of("message", "type"),
+        "keep errors' redacted text or only the type",
+    )
+    metric_sessions: int = _setting(
+        100,
+        "TACHOGRAPH_METRIC_SESSIONS",
+        _whole(0, 100_000),
+        "sessions with series of their own; 0: none",
+    )
+    metric_keys: tuple[str, ...] = _setting(
+        ("session",), "TACHOGRAPH_METRIC_KEYS", _some_of("session", "correlation"), "what those series are keyed by"
+    )
+    span_events: bool = _setting(
+        default=True,
+        variable="TACHOGRAPH_SPAN_EVENTS",
+        read=_boolean,
+        meaning="copy events onto the current span",
+    )
+    service_name: str | None = _setting(
+        None, "OTEL_SERVICE_NAME", _text, "service.name of providers that Tachograph builds"
+    )
+    max_sessions: int = _setting(1_000, "TACHOGRAPH_MAX_SESSIONS", _whole(1, 1_000_000), "sessions kept in memory")
+    max_requests: int = _setting(100, "TACHOGRAPH_MAX_REQUESTS", _whole(0, 100_000), "newest requests listed")
+    max_records: int = _setting(
+        10_000, "TACHOGRAPH_MAX_RECORDS", _whole(0, 10_000_000), "records kept for the audit log and the timeline"
+    )
+    max_open: int = _setting(10_000, "TACHOGRAPH_MAX_OPEN", _whole(1, 1_000_000), "operations open at once")
+    max_names: int = _setting(
+        200,
+        "TACHOGRAPH_MAX_NAMES",
+        _whole(1, 100_000),
+        "names per table; further ones are 'other'",
+    )
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """Every setting by field name."""
+        return {item.name: item.metadata["setting"] for item in fields(cls) if "setting" in item.metadata}
+
+    @classmethod
+    def read(
+        cls,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        complain: Callable[[str], None] | None = None,
+    ) -> Config:
+        """The settings in force.
+
+        Args:
+            arguments: given in code; they win.
+            environ: the environment; ``os.environ`` by default. An empty variable counts as unset.
+            directory: where the search for ``pyproject.toml`` starts; the working directory by default.
+            complain: told of each bad setting, which then has its default. Without it the first one raises.
+
+        Raises:
+            ConfigError: naming the setting, its value and what is expected.
+        """
+        environ = os.environ if environ is None else environ
+        arguments = arguments or {}
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+
+        def problem(message: str) -> None:
+            if complain is None:
+                raise ConfigError(message)
+            complain(message)
+
+        known = cls.settings()
+        for name in arguments.keys() - known.keys():
+            problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
+        table, file = _table(environ, directory or Path.cwd(), problem)
+        for name in table.keys() - known.keys() - {"wrap"}:
+            problem(f"{file}: [tool.tachograph] {name}: no such setting; there are: {', '.join(known)}")
+        for name, setting in known.items():
+            for place, value in (
+                (f"init({name}=…)", arguments.get(name)),
+                (setting.variable, environ.get(setting.variable) or None),
+                (f"{file} [tool.tachograph] {name}", table.get(name)),
+            ):
+                if value is None:
+                    continue
+                try:
+                    values[name], sources[name] = setting.read(value), place
+                except ValueError as error:
+                    problem(f"{place}: {str(value)[:80]!r} is not usable: {error}")
+                    continue
+                break
+        return cls(**values, sources=sources)
+
+
+def _table(environ: Mapping[str, str], directory: Path, problem: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+    """The ``[tool.tachograph]`` table in force and the file it is from."""
+    named = environ.get(CONFIG_FILE_VARIABLE)
+    if named:
+        file: Path | None = Path(named)
+    else:
+        places = (directory, *directory.parents)
+        file = next((place / "pyproject.toml" for place in places if (place / "pyproject.toml").is_file()), None)
+    if file is None:
+        return {}, ""
+    try:
+        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("tachograph", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Somebody else's broken pyproject.toml is not ours to report; one named for us is.
+        if named:
+            problem(f"{CONFIG_FILE_VARIABLE}={named}: cannot be read: {error}; give the path of a TOML file")
+        return {}, ""
+    if not isinstance(table, dict):
+        problem(f"{file}: tool.tachograph is not a table; write [tool.tachograph] and the settings under it")
+        return {}, ""
+    return table, str(file)

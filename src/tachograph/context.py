@@ -1,0 +1,104 @@
+"""Session, correlation and current operation: in and out of the OpenTelemetry context.
+
+One immutable :class:`Scope` travels in the OpenTelemetry context under one key, so it follows whatever already
+carries that context (tasks, copied contexts, instrumented executors) and a token reset restores it exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry import baggage
+from opentelemetry.context import create_key, get_current, set_value
+
+from tachograph import names
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+MAX_ID_CHARS = 200
+_SCOPE_KEY = create_key("tachograph")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What holds around the code that runs now.
+
+    ``operation`` is the recorder's live operation, ``note`` whatever a probe leaves for the probes that run
+    inside its call; ``explicit`` says that somebody named the session.
+    """
+
+    session_id: str
+    correlation_id: str | None = None
+    user_id: str | None = None
+    conversation_id: str | None = None
+    operation: Any = None
+    note: Any = None
+    explicit: bool = False
+
+
+def current(context: Context | None = None) -> Scope | None:
+    """The scope of ``context``, by default of the code that runs now."""
+    return cast("Scope | None", (get_current() if context is None else context).get(_SCOPE_KEY))
+
+
+def with_scope(scope: Scope, context: Context | None = None) -> Context:
+    """A context like ``context`` (default: the current one), with ``scope`` in it."""
+    return set_value(_SCOPE_KEY, scope, context)
+
+
+def from_baggage() -> Scope | None:
+    """A scope another service handed over in W3C baggage, if it did."""
+    entries = baggage.get_all()
+    session_id = entries.get(names.SESSION_ID)
+    correlation_id = entries.get(names.CORRELATION_ID)
+    if not session_id and not correlation_id:
+        return None
+    return Scope(
+        session_id=clean_id(session_id) or "",
+        correlation_id=clean_id(correlation_id),
+        user_id=clean_id(entries.get(names.USER_ID)),
+        explicit=bool(session_id),
+    )
+
+
+def into_baggage(scope: Scope, context: Context) -> Context:
+    """``context`` with the scope's ids as baggage, which reaches every service called, third parties too."""
+    for name, value in (
+        (names.SESSION_ID, scope.session_id),
+        (names.CORRELATION_ID, scope.correlation_id),
+        (names.USER_ID, scope.user_id),
+    ):
+        if value:
+            context = baggage.set_baggage(name, value, context)
+    return context
+
+
+def new_id() -> str:
+    """A fresh id: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+def clean_id(value: object) -> str | None:
+    """``value`` as an id that every backend can hold, or None where it cannot be one.
+
+    Text loses control characters and surrounding space and is cut to 200 characters, with a digest so that two
+    long ids stay two; whole numbers and UUIDs become text. Anything else is no id: we do not call ``str`` on
+    objects of the host.
+    """
+    if isinstance(value, uuid.UUID):
+        return value.hex
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if type(value) is not str:
+        return None
+    text = _CONTROL.sub("", value).strip().encode("utf-8", "replace").decode("utf-8")
+    if len(text) > MAX_ID_CHARS:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = f"{text[: MAX_ID_CHARS - 17]}-{digest}"
+    return text or None

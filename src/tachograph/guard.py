@@ -1,0 +1,70 @@
+"""The only place that swallows an exception.
+
+Instrumentation lives in other people's programs: whatever goes wrong in Tachograph must never reach them. So
+every function that looks at the host's values and every write is called through one :class:`Guard`, which
+counts each failure, logs the first of each site with its traceback, and returns a default. In our own tests
+the guard is strict and raises instead, so that a fault is loud where it can be mended.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_log = logging.getLogger("tachograph")
+
+T = TypeVar("T")
+
+
+class Guard:
+    """Calls functions of ours on the host's time; what they raise stays here.
+
+    Args:
+        strict: raise instead of swallowing. For our own tests.
+    """
+
+    __slots__ = ("_swallowed", "strict")
+
+    MAX_SITES = 200
+    """Sites are our own function names, so few; the bound is for the case that a bug makes them many."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self._swallowed: dict[str, int] = {}
+
+    def __call__(self, function: Callable[..., T], *args: Any, default: Any = None) -> T | Any:
+        """``function(*args)``, or ``default`` when that raises.
+
+        Only :class:`Exception` is kept: a ``KeyboardInterrupt`` that happens to strike while our code runs
+        is the host's.
+        """
+        try:
+            return function(*args)
+        except Exception as error:
+            if self.strict:
+                raise
+            self._swallow(function, error)
+            return default
+
+    def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
+        # Nothing here may raise either: no repr of host values, and a broken log handler is not our host's fault.
+        try:
+            site = getattr(function, "__qualname__", None) or type(function).__qualname__
+            if site not in self._swallowed:
+                if len(self._swallowed) >= self.MAX_SITES:
+                    site = "other"
+                _log.warning("tachograph.failure_swallowed at %s: %s", site, type(error).__name__, exc_info=error)
+            self._swallowed[site] = self._swallowed.get(site, 0) + 1
+        except Exception:  # noqa: BLE001, S110 - the last line of defence has nobody left to tell
+            pass
+
+    def swallowed(self) -> dict[str, int]:
+        """Failures kept from the host so far, by the function of ours that failed."""
+        return dict(self._swallowed)
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Sites and counts, for the self metrics."""
+        return iter(list(self._swallowed.items()))

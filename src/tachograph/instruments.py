@@ -1,0 +1,187 @@
+"""Metrics: the histograms and counters of ended operations, and the series keyed by session.
+
+The former are low-cardinality, as the conventions want. The latter are observable: they are read from the ledger
+when a reader collects, so they are exact, cost nothing where work is done, and are bounded to the sessions last
+active.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.metrics import CallbackOptions, Observation
+
+from tachograph import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
+
+    from tachograph.guard import Guard
+    from tachograph.ledger import Ledger
+    from tachograph.records import Operation
+    from tachograph.views.session import SessionMetrics
+
+_MODEL_POINT = (
+    names.PROVIDER_NAME,
+    names.REQUEST_MODEL,
+    names.RESPONSE_MODEL,
+    names.SERVER_ADDRESS,
+    names.SERVER_PORT,
+)
+
+
+class Instruments:
+    """All instruments of :data:`tachograph.names.METRICS`, on one meter.
+
+    Args:
+        meter: a proxy meter is fine; what it makes comes to life when a provider is set.
+        ledger: where the observable ones read.
+        guard: around the callbacks, which a reader's thread runs.
+        sessions: how many sessions have series of their own.
+        by_correlation: series per request within a session instead of per session.
+    """
+
+    def __init__(self, meter: Meter, ledger: Ledger, guard: Guard, *, sessions: int, by_correlation: bool) -> None:
+        self._ledger = ledger
+        self._guard = guard
+        self._sessions = sessions
+        self._by_correlation = by_correlation
+        self.enabled = True
+        observed: dict[str, Callable[[], Iterable[Observation]]] = {
+            names.SESSIONS_ACTIVE: self._active_sessions,
+            names.SWALLOWED: self._swallowed,
+            names.EVICTED: self._evicted,
+            names.SESSION_REQUESTS: self._per_session(_requests),
+            names.SESSION_TOKENS: self._per_session(_tokens),
+            names.SESSION_TOOL_CALLS: self._per_session(lambda metrics: [(metrics.tool_calls, {})]),
+            names.SESSION_SWITCHES: self._per_session(lambda metrics: [(metrics.agent_switches, {})]),
+            names.SESSION_ERRORS: self._per_session(lambda metrics: [(metrics.errors, {})]),
+            names.SESSION_ACTIVE: self._per_session(lambda metrics: [(metrics.active_requests, {})]),
+            names.SESSION_DURATION: self._per_session(lambda m: [(m.processing_duration_ms / 1_000, {})]),
+        }
+        self._made: dict[str, Any] = {}
+        for metric in names.METRICS.values():
+            about = {"unit": metric.unit, "description": metric.brief}
+            if metric.instrument == "histogram":
+                made: Any = meter.create_histogram(
+                    metric.name, explicit_bucket_boundaries_advisory=metric.buckets, **about
+                )
+            elif metric.instrument == "counter":
+                made = meter.create_counter(metric.name, **about)
+            else:
+                callbacks = [self._guarded(observed[metric.name])]
+                if metric.instrument == "observable_gauge":
+                    made = meter.create_observable_gauge(metric.name, callbacks, **about)
+                else:
+                    made = meter.create_observable_counter(metric.name, callbacks, **about)
+            self._made[metric.name] = made
+
+    # ----------------------------------------------------------------------------------------- ended operations
+    def ended(self, operation: Operation, context: Context) -> None:
+        """Record an ended operation; ``context`` lets the SDK link the points to its trace."""
+        write = {"model": self._model, "tool": self._tool, "agent": self._agent}.get(operation.kind)
+        if write is not None:
+            write(operation, context)
+
+    def switched(self, source: str, target: str, context: Context) -> None:
+        """Record a hand-over between agents."""
+        self._made[names.SWITCHES].add(1, {names.SWITCH_FROM: source, names.SWITCH_TO: target}, context)
+
+    def _model(self, call: Operation, context: Context) -> None:
+        facts = call.attributes
+        point: dict[str, Any] = {names.OPERATION_NAME: "chat"}
+        for name in _MODEL_POINT:
+            if name in facts:
+                point[name] = facts[name]
+        # Tokens first: their points carry no error type, and what a failed call used is billed too.
+        usage = self._made[names.TOKEN_USAGE]
+        for name, token_type in ((names.INPUT_TOKENS, "input"), (names.OUTPUT_TOKENS, "output")):
+            if name in facts:
+                usage.record(facts[name], {**point, names.TOKEN_TYPE: token_type}, context)
+        if names.TIME_TO_FIRST_CHUNK in facts:
+            self._made[names.FIRST_CHUNK].record(facts[names.TIME_TO_FIRST_CHUNK], point, context)
+        if call.outcome == "error":
+            point[names.ERROR_TYPE] = call.error_type
+        self._made[names.MODEL_DURATION].record(_span_seconds(call), point, context)
+
+    def _tool(self, call: Operation, context: Context) -> None:
+        if call.outcome in ("refused", "waiting") or call.attributes.get(names.HUMAN_WAIT):
+            return
+        point: dict[str, Any] = {names.TOOL_NAME: call.name}
+        for name in (names.TOOL_TYPE, names.AGENT_NAME):
+            if name in call.attributes:
+                point[name] = call.attributes[name]
+        if call.outcome == "error":
+            point[names.ERROR_TYPE] = call.error_type
+        self._made[names.TOOL_DURATION].record(_span_seconds(call), point, context)
+
+    def _agent(self, run: Operation, context: Context) -> None:
+        point: dict[str, Any] = {}
+        if names.AGENT_NAME in run.attributes:
+            point[names.AGENT_NAME] = run.name
+        if run.outcome == "error":
+            point[names.ERROR_TYPE] = run.error_type
+            self._made[names.AGENT_ERRORS].add(
+                1, {names.RUN_BY: run.name, names.ERROR_TYPE: run.error_type or ""}, context
+            )
+        self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
+
+    # ------------------------------------------------------------------------------------------- at collection
+    def _guarded(
+        self, observe: Callable[[], Iterable[Observation]]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def callback(_: CallbackOptions) -> Iterable[Observation]:
+            # An instrument cannot be taken back from its meter, so a stopped one falls silent.
+            return self._guard(lambda: list(observe()), default=()) if self.enabled else ()
+
+        return callback
+
+    def _per_session(
+        self, figures: Callable[[SessionMetrics], Iterable[tuple[float, dict[str, str]]]]
+    ) -> Callable[[], Iterable[Observation]]:
+        def observe() -> Iterable[Observation]:
+            if not self._sessions:
+                return
+            for session_id, correlation_id, metrics in self._ledger.recent(
+                self._sessions, correlations=self._by_correlation
+            ):
+                ids = {names.SESSION_ID: session_id}
+                if correlation_id is not None:
+                    ids[names.CORRELATION_ID] = correlation_id
+                for value, attributes in figures(metrics):
+                    yield Observation(value, {**ids, **attributes})
+
+        return observe
+
+    def _active_sessions(self) -> Iterable[Observation]:
+        yield Observation(self._ledger.stats()["active_sessions"])
+
+    def _evicted(self) -> Iterable[Observation]:
+        yield Observation(sum(self._ledger.stats()["evicted"].values()))
+
+    def _swallowed(self) -> Iterable[Observation]:
+        for site, count in self._guard:
+            yield Observation(count, {names.SWALLOWED_SITE: site})
+
+
+def _span_seconds(operation: Operation) -> float:
+    # The conventions want a duration to equal its span's, a stream's consumer included.
+    return max(0, (operation.end_ns or operation.start_ns) - operation.start_ns) / 1_000_000_000
+
+
+def _requests(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
+    return [
+        (metrics.successful_requests, {names.OUTCOME: "ok"}),
+        (metrics.failed_requests, {names.OUTCOME: "error"}),
+        (metrics.incomplete_requests, {names.OUTCOME: "incomplete"}),
+    ]
+
+
+def _tokens(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
+    return [
+        (metrics.total_prompt_tokens, {names.TOKEN_TYPE: "input"}),
+        (metrics.total_completion_tokens, {names.TOKEN_TYPE: "output"}),
+    ]

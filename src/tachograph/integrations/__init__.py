@@ -1,0 +1,45 @@
+"""FAMILY: one framework each. An integration says where to hook and what the calls mean; nothing else.
+
+A row of :data:`REGISTRY` is all the rest of the house knows of a framework.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A framework we hook.
+
+    Args:
+        name: what settings and people call it.
+        package: the distribution that is installed.
+        module: the module whose import makes the hooks possible.
+        loader: our module, which has ``install(hooks)``.
+        oldest: the first version that is supported; older ones are left alone.
+        newest: the newest version the tests ran against; newer ones are hooked, and said to be untested.
+        also: distributions that hook the same framework; beside them everything is still counted once.
+    """
+
+    name: str
+    package: str
+    module: str
+    loader: str
+    oldest: tuple[int, ...]
+    newest: tuple[int, ...]
+    also: tuple[str, ...] = ()
+
+
+REGISTRY: Final = (
+    Integration(
+        name="smolagents",
+        package="smolagents",
+        module="smolagents",
+        loader="tachograph.integrations.smolagents",
+        oldest=(1, 24),
+        newest=(1, 26),
+        also=("openinference-instrumentation-smolagents", "opentelemetry-instrumentation-genai-smolagents"),
+    ),
+)

@@ -1,0 +1,255 @@
+"""Model calls, through every class that implements ``generate`` or ``generate_stream``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from smolagents.models import Model
+
+from tachograph import names
+from tachograph.integrations.smolagents.run import run_of
+from tachograph.probes import Probe
+from tachograph.recorder import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tachograph.probes import Call
+    from tachograph.recorder import Facts
+
+METHODS: Final = ("generate", "generate_stream")
+
+# gen_ai.provider.name by the first class of the model's ancestry that is listed, and whether it runs in-process.
+_PROVIDERS: Final[dict[str, tuple[str, bool]]] = {
+    "AzureOpenAIModel": ("azure.ai.openai", False),
+    "OpenAIModel": ("openai", False),
+    "AmazonBedrockModel": ("aws.bedrock", False),
+    "InferenceClientModel": ("huggingface", False),
+    "LiteLLMModel": ("litellm", False),
+    "TransformersModel": ("transformers", True),
+    "VLLMModel": ("vllm", True),
+    "MLXModel": ("mlx", True),
+}
+# LiteLLM names the provider before the slash of the model's name.
+_LITELLM: Final = {
+    "openai": "openai",
+    "azure": "azure.ai.openai",
+    "anthropic": "anthropic",
+    "bedrock": "aws.bedrock",
+    "vertex_ai": "gcp.vertex_ai",
+    "gemini": "gcp.gemini",
+    "groq": "groq",
+    "mistral": "mistral_ai",
+    "deepseek": "deepseek",
+    "perplexity": "perplexity",
+    "xai": "x_ai",
+    "cohere": "cohere",
+    "watsonx": "ibm.watsonx.ai",
+}
+_PARAMETERS: Final = {
+    "temperature": (names.REQUEST_TEMPERATURE, float),
+    "top_p": (names.REQUEST_TOP_P, float),
+    "frequency_penalty": (names.REQUEST_FREQUENCY_PENALTY, float),
+    "presence_penalty": (names.REQUEST_PRESENCE_PENALTY, float),
+    "max_tokens": (names.REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": (names.REQUEST_MAX_TOKENS, int),
+    "seed": (names.REQUEST_SEED, int),
+}
+
+
+def probe(owner: type, attribute: str) -> Probe:
+    """The probe of one implementation."""
+    if attribute == "generate_stream":
+        return Probe(owner, attribute, began=stream_began, ended=stream_ended, item=delta_came)
+    return Probe(owner, attribute, began=call_began, ended=call_ended)
+
+
+def duck_typed(model: Any) -> Iterator[Probe]:
+    """Probes for a model that is no ``Model``; an agent takes anything that has ``generate``."""
+    if model is None or isinstance(model, Model):
+        return
+    for attribute in METHODS:
+        for owner in type(model).__mro__[:-1]:
+            if attribute in vars(owner):
+                yield probe(owner, attribute)
+                break
+
+
+def model_id(model: Any) -> str | None:
+    """The model's id where it has one."""
+    found = getattr(model, "model_id", None)
+    return found if type(found) is str and found else None
+
+
+# ------------------------------------------------------------------------------------------------------ a call
+def call_began(call: Call) -> Start | None:
+    """``generate``. What a model calls inside of its own call, ``super()`` or another model, is that one call."""
+    return _began(call, streaming=False)
+
+
+def stream_began(call: Call) -> Start | None:
+    """``generate_stream``."""
+    return _began(call, streaming=True)
+
+
+def _began(call: Call, *, streaming: bool) -> Start | None:
+    if call.inside is not None and call.inside.kind == "model":
+        return None
+    model = call.instance
+    asked = model_id(model)
+    provider, in_process = _provider(model, asked)
+    run = run_of(call.run)
+    facts: Facts = {
+        names.REQUEST_MODEL: asked,
+        names.PROVIDER_NAME: provider,
+        names.REQUEST_STREAM: True if streaming else None,
+        names.REQUEST_MESSAGES: _length(call.argument(0, "messages")),
+        names.REQUEST_TOOLS: _length(call.argument(3, "tools_to_call_from")),
+        names.STEP: None if run is None else run.steps + 1,
+        **_server(model),
+        **_parameters(getattr(model, "kwargs", None)),
+        **_parameters(call.kwargs),
+    }
+    name = asked or type(model).__name__
+    return Start("model", name, facts, data=Usage(), in_process=in_process, deferred=streaming)
+
+
+def call_ended(call: Call) -> Facts:
+    """What the message says was used."""
+    message = call.result
+    usage = getattr(message, "token_usage", None)
+    facts: Facts = {}
+    # Above all else the usage the framework reports; an absent one stays absent.
+    facts[names.INPUT_TOKENS] = _count(getattr(usage, "input_tokens", None))
+    facts[names.OUTPUT_TOKENS] = _count(getattr(usage, "output_tokens", None))
+    calls = getattr(message, "tool_calls", None)
+    facts[names.RESPONSE_TOOL_CALLS] = len(calls) if type(calls) is list and calls else None
+    return facts | {name: value for name, value in response_facts(getattr(message, "raw", None)).items() if value}
+
+
+# ---------------------------------------------------------------------------------------------------- a stream
+class Usage:
+    """Tokens of a stream, added up from what its chunks report.
+
+    Three styles are in use: one report at the end, a share with each chunk, a running total with each chunk. A
+    chunk that reports the whole input again is a running total, as nobody sends the input twice.
+    """
+
+    __slots__ = ("cached", "calls", "completion", "prompt", "reasoning")
+
+    def __init__(self) -> None:
+        self.prompt: int | None = None
+        self.completion: int | None = None
+        self.cached: int | None = None
+        self.reasoning: int | None = None
+        self.calls: set[int] = set()
+
+    def add(self, prompt: int | None, completion: int | None) -> None:
+        """One chunk's report."""
+        if prompt and self.prompt and prompt >= self.prompt and (completion or 0) >= (self.completion or 0):
+            self.prompt, self.completion = prompt, completion
+            return
+        if prompt is not None:
+            self.prompt = (self.prompt or 0) + prompt
+        if completion is not None:
+            self.completion = (self.completion or 0) + completion
+
+
+def delta_came(call: Call, delta: Any) -> None:
+    """One ``ChatMessageStreamDelta``."""
+    seen: Usage = call.data
+    usage = getattr(delta, "token_usage", None)
+    if usage is not None:
+        seen.add(_count(getattr(usage, "input_tokens", None)), _count(getattr(usage, "output_tokens", None)))
+    calls = getattr(delta, "tool_calls", None)
+    if type(calls) is list:
+        seen.calls.update(index for part in calls if type(index := getattr(part, "index", None)) is int)
+
+
+def stream_ended(call: Call) -> Facts:
+    """What the chunks that came added up to, however the stream ended: what was used is billed."""
+    seen: Usage = call.data
+    return {
+        names.INPUT_TOKENS: seen.prompt,
+        names.OUTPUT_TOKENS: seen.completion,
+        names.RESPONSE_TOOL_CALLS: len(seen.calls) or None,
+    }
+
+
+# --------------------------------------------------------------------------------------- the provider's answer
+def responded(call: Call) -> Facts | None:
+    """``Retrying.__call__`` returned the client's answer to a model call."""
+    if call.inside is None or call.inside.kind != "model" or call.error is not None:
+        return None
+    return response_facts(call.result)
+
+
+def chunk_responded(call: Call, chunk: Any) -> None:
+    """The client's stream yielded a chunk."""
+    if call.inside is not None and call.inside.kind == "model":
+        facts = {name: value for name, value in response_facts(chunk).items() if value is not None}
+        call.inside.later.update(facts)
+
+
+def response_facts(response: Any) -> Facts:
+    """What an answer in OpenAI's shape says; other shapes say nothing. No content is touched."""
+    usage = getattr(response, "usage", None)
+    choices = getattr(response, "choices", None)
+    reasons = (
+        tuple(reason for choice in choices if type(reason := getattr(choice, "finish_reason", None)) is str)
+        if type(choices) is list
+        else ()
+    )
+    response_id, answered = getattr(response, "id", None), getattr(response, "model", None)
+    return {
+        names.RESPONSE_ID: response_id if type(response_id) is str and response_id else None,
+        names.RESPONSE_MODEL: answered if type(answered) is str and answered else None,
+        names.FINISH_REASONS: reasons or None,
+        names.CACHED_TOKENS: _detail(usage, "prompt_tokens_details", "cached_tokens"),
+        names.REASONING_TOKENS: _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+    }
+
+
+def _detail(usage: Any, table: str, name: str) -> int | None:
+    return _count(getattr(getattr(usage, table, None), name, None))
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if type(value) in (list, tuple) else None
+
+
+def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
+    for ancestor in type(model).__mro__:
+        if ancestor.__name__ in _PROVIDERS:
+            provider, in_process = _PROVIDERS[ancestor.__name__]
+            if provider == "litellm" and asked and "/" in asked:
+                provider = _LITELLM.get(asked.split("/", 1)[0], provider)
+            return provider, in_process
+    return "smolagents", False
+
+
+def _server(model: Any) -> Facts:
+    url = getattr(getattr(model, "client", None), "base_url", None) or getattr(model, "api_base", None)
+    # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
+    host, port = getattr(url, "host", None), getattr(url, "port", None)
+    if type(url) is str:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    if type(host) is not str or not host:
+        return {}
+    return {names.SERVER_ADDRESS: host, names.SERVER_PORT: port if type(port) is int else 443}
+
+
+def _parameters(given: Any) -> Facts:
+    if type(given) is not dict:
+        return {}
+    return {
+        name: kind(value)
+        for key, (name, kind) in _PARAMETERS.items()
+        if type(value := given.get(key)) is int or (kind is float and type(value) is float)
+    }

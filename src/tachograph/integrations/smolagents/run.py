@@ -1,0 +1,40 @@
+"""What the other files share: the state of one agent run, and what an agent is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tachograph.recorder import Live
+
+
+class Run:
+    """What one run of an agent has been through. Not the agent's: one object may run many times at once."""
+
+    __slots__ = ("agent", "answered", "asked", "gave_up", "pending", "recovered", "steps")
+
+    def __init__(self, agent: Any) -> None:
+        self.agent = agent
+        self.steps = 0
+        self.recovered: list[str] = []
+        self.gave_up = False
+        self.answered = False
+        self.pending: BaseException | None = None
+        self.asked: list[tuple[Any, Any, Any]] = []
+
+
+def run_of(live: Live | None) -> Run | None:
+    """What a smolagents run has been through; None for anybody else's operation."""
+    return live.data if live is not None and isinstance(live.data, Run) else None
+
+
+def shown_name(agent: Any) -> str:
+    """The agent's name, or its class where it has none."""
+    name = getattr(agent, "name", None)
+    return name if type(name) is str and name else type(agent).__name__
+
+
+def named(agent: Any) -> str | None:
+    """The agent's name where it has one."""
+    name = getattr(agent, "name", None)
+    return name if type(name) is str and name else None

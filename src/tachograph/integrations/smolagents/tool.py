@@ -1,0 +1,149 @@
+"""Tool calls, and the code that agents write and run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from smolagents.default_tools import UserInputTool
+from smolagents.local_python_executor import PythonExecutor
+from smolagents.remote_executors import RemotePythonExecutor
+
+from tachograph import names
+from tachograph.integrations.smolagents.run import Run, named, run_of
+from tachograph.probes import Note, Probe
+from tachograph.recorder import Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tachograph.probes import Call
+    from tachograph.recorder import Facts, Live
+
+
+def probe(owner: type, attribute: str) -> Probe:
+    """The probe of one class that implements ``__call__``."""
+    return Probe(owner, attribute, began=tool_began)
+
+
+def tool_began(call: Call) -> Start | None:
+    """A tool is called: by a ToolCallingAgent, by generated code, or by anybody."""
+    tool = call.instance
+    inside = call.inside
+    if inside is not None and inside.kind == "tool" and inside.data is tool:
+        return None  # super().__call__()
+    parent = _lost_parent(call, tool) if inside is None else None
+    within = call.run or parent
+    run = run_of(within)
+    facts: Facts = {
+        names.TOOL_NAME: tool_name(tool),
+        names.TOOL_TYPE: "function",
+        names.TOOL_CALL_ID: ran(call),
+        names.AGENT_NAME: None if run is None else named(run.agent),
+        names.STEP: None if run is None else run.steps + 1,
+        names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) else None,
+    }
+    return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent)
+
+
+def tool_name(tool: Any) -> str:
+    """The tool's name, or its class where it has none."""
+    name = getattr(tool, "name", None)
+    return name if type(name) is str and name else type(tool).__name__
+
+
+def _lost_parent(call: Call, tool: Any) -> Live | None:
+    """The run that has this tool, where no context says so and only one under way has it."""
+    runs = [live for live in call.recorder.open("agent") if _has(run_of(live), tool)]
+    return runs[0] if len(runs) == 1 else None
+
+
+def _has(run: Run | None, tool: Any) -> bool:
+    tools = getattr(run.agent, "tools", None) if run is not None else None
+    return isinstance(tools, dict) and any(candidate is tool for candidate in tools.values())
+
+
+# ------------------------------------------------------------------------------------------ asked for by a model
+class Request:
+    """One tool call a model asked for. ``ran`` once the tool, or the managed agent, was reached."""
+
+    __slots__ = ("call_id", "name", "ran")
+
+    def __init__(self, name: Any, call_id: str | None) -> None:
+        self.name = name
+        self.call_id = call_id
+        self.ran = False
+
+
+def calls_asked(call: Call) -> None:
+    """``process_tool_calls``: the only place that has the ids of the calls. Kept for the step."""
+    run = run_of(call.run)
+    if run is not None:
+        calls = getattr(call.argument(0, "chat_message"), "tool_calls", None)
+        run.asked = [(part.function.name, part.function.arguments, part.id) for part in calls or ()]
+
+
+def requested(call: Call) -> Note:
+    """``execute_tool_call``: a tool or managed agent is about to be called, if it exists and the arguments fit."""
+    name, arguments = call.argument(0, "tool_name"), call.argument(1, "arguments")
+    run = run_of(call.run)
+    asked = run.asked if run is not None else []
+    # The framework hands on the very object the message holds, unless it is empty; ids it drops on the way.
+    match = next((entry for entry in asked if entry[1] is arguments and entry[0] is name), None)
+    match = match or next((entry for entry in asked if entry[0] is name and not entry[1]), None)
+    call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
+    return Note(Request(name, call_id))
+
+
+def ran(call: Call) -> str | None:
+    """What was asked for is being called; gives the id of the request."""
+    note = call.note
+    if not isinstance(note, Request) or note.ran:
+        return None
+    note.ran = True
+    return note.call_id
+
+
+def answered(call: Call) -> None:
+    """``execute_tool_call`` is over. A call that failed before it reached its tool was refused."""
+    request: Request = call.data
+    if call.error is None or request.ran:
+        return
+    run = run_of(call.run)
+    name = request.name if type(request.name) is str and request.name else "unnamed"
+    facts: Facts = {
+        names.TOOL_NAME: name[:100],
+        names.TOOL_TYPE: "function",
+        names.TOOL_CALL_ID: request.call_id,
+        names.STEP: None if run is None else run.steps + 1,
+    }
+    start = Start("tool", name[:100], facts, refused=True)
+    call.recorder.end(call.recorder.begin(start), "refused", error=call.error)
+
+
+# -------------------------------------------------------------------------------------------- generated code
+def code_probe(owner: type, attribute: str) -> Probe:
+    """The probe of one executor class."""
+    return Probe(owner, attribute, began=code_began)
+
+
+def duck_typed_executor(executor: Any) -> Iterator[Probe]:
+    """Probes for an executor that is no ``PythonExecutor``."""
+    if executor is None or isinstance(executor, PythonExecutor):
+        return
+    for owner in type(executor).__mro__[:-1]:
+        if "__call__" in vars(owner):
+            yield code_probe(owner, "__call__")
+            return
+
+
+def code_began(call: Call) -> Start | None:
+    """Generated code is executed. Where that is remote, its tool calls happen out of sight."""
+    inside = call.inside
+    if inside is not None and inside.kind == "code" and inside.data is call.instance:
+        return None  # super().__call__()
+    run = run_of(call.run)
+    facts: Facts = {
+        names.STEP: None if run is None else run.steps + 1,
+        names.REMOTE: True if isinstance(call.instance, RemotePythonExecutor) else None,
+    }
+    return Start("code", "python", facts, data=call.instance)

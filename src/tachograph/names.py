@@ -1,0 +1,239 @@
+"""Every attribute, span, metric, event and log name Tachograph emits, with its type and meaning.
+
+The strings are our own literals on purpose: the constants of the OpenTelemetry packages are renamed and
+removed between releases. ``ATTRIBUTES``, ``METRICS`` and ``EVENTS`` are the tables the documentation,
+the codec and the conformance tests read.
+
+Sources: the OpenTelemetry core conventions (``error.*``, ``session.*``, ``user.*``, ``server.*``), the GenAI
+conventions as of 2026-10 (``gen_ai.*``, no release exists to cite), and our own ``tachograph.*``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+SCOPE: Final = "tachograph"
+"""Instrumentation scope of everything we emit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute: its wire name, the Python type of its value, and what it says."""
+
+    name: str
+    type: type
+    brief: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One instrument: what it is called and measured in, and the attributes its points may carry."""
+
+    name: str
+    instrument: Literal["histogram", "counter", "observable_gauge", "observable_counter"]
+    unit: str
+    brief: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] | None = None
+
+
+ATTRIBUTES: dict[str, Attribute] = {}
+METRICS: dict[str, Metric] = {}
+
+
+def _attribute(name: str, kind: type, brief: str) -> str:
+    ATTRIBUTES[name] = Attribute(name, kind, brief)
+    return name
+
+
+# ------------------------------------------------------------------------------------------- core conventions
+ERROR_TYPE: Final = _attribute("error.type", str, "class name of the exception the operation ended with")
+EXCEPTION_TYPE: Final = _attribute("exception.type", str, "class name of an exception, on its log event")
+EXCEPTION_MESSAGE: Final = _attribute("exception.message", str, "text of an exception, redacted and cut")
+SESSION_ID: Final = _attribute("session.id", str, "the session the work belongs to")
+USER_ID: Final = _attribute("user.id", str, "the user the work is done for, where the program says")
+SERVER_ADDRESS: Final = _attribute("server.address", str, "host name of the model's server")
+SERVER_PORT: Final = _attribute("server.port", int, "port of the model's server")
+
+# ------------------------------------------------------------------------------------------ GenAI conventions
+OPERATION_NAME: Final = _attribute("gen_ai.operation.name", str, "invoke_agent, chat, execute_tool, plan, …")
+PROVIDER_NAME: Final = _attribute("gen_ai.provider.name", str, "who serves the model: openai, aws.bedrock, …")
+AGENT_NAME: Final = _attribute("gen_ai.agent.name", str, "name of the agent, where it has one")
+AGENT_DESCRIPTION: Final = _attribute("gen_ai.agent.description", str, "the agent's description")
+WORKFLOW_NAME: Final = _attribute("gen_ai.workflow.name", str, "name of the workflow a task runs")
+CONVERSATION_ID: Final = _attribute("gen_ai.conversation.id", str, "conversation id, only where one was given")
+REQUEST_MODEL: Final = _attribute("gen_ai.request.model", str, "the model asked for")
+REQUEST_STREAM: Final = _attribute("gen_ai.request.stream", bool, "true when the answer is streamed, else absent")
+REQUEST_TEMPERATURE: Final = _attribute("gen_ai.request.temperature", float, "sampling temperature")
+REQUEST_TOP_P: Final = _attribute("gen_ai.request.top_p", float, "nucleus sampling threshold")
+REQUEST_MAX_TOKENS: Final = _attribute("gen_ai.request.max_tokens", int, "limit on the answer's tokens")
+REQUEST_SEED: Final = _attribute("gen_ai.request.seed", int, "seed of the request")
+REQUEST_FREQUENCY_PENALTY: Final = _attribute("gen_ai.request.frequency_penalty", float, "frequency penalty")
+REQUEST_PRESENCE_PENALTY: Final = _attribute("gen_ai.request.presence_penalty", float, "presence penalty")
+RESPONSE_ID: Final = _attribute("gen_ai.response.id", str, "the provider's id of the answer")
+RESPONSE_MODEL: Final = _attribute("gen_ai.response.model", str, "the model that answered")
+FINISH_REASONS: Final = _attribute("gen_ai.response.finish_reasons", tuple, "why generation stopped, one per choice")
+TIME_TO_FIRST_CHUNK: Final = _attribute(
+    "gen_ai.response.time_to_first_chunk", float, "seconds from request to first chunk of a stream"
+)
+INPUT_TOKENS: Final = _attribute("gen_ai.usage.input_tokens", int, "tokens read, cached ones included")
+OUTPUT_TOKENS: Final = _attribute("gen_ai.usage.output_tokens", int, "tokens written, reasoning included")
+CACHED_TOKENS: Final = _attribute("gen_ai.usage.cache_read.input_tokens", int, "input tokens read from a cache")
+REASONING_TOKENS: Final = _attribute("gen_ai.usage.reasoning.output_tokens", int, "output tokens spent on reasoning")
+TOOL_NAME: Final = _attribute("gen_ai.tool.name", str, "name of the tool")
+TOOL_TYPE: Final = _attribute("gen_ai.tool.type", str, "function, extension or datastore")
+TOOL_CALL_ID: Final = _attribute("gen_ai.tool.call.id", str, "the model's id of the call")
+TOKEN_TYPE: Final = _attribute("gen_ai.token.type", str, "input or output, on token metrics")
+
+# ----------------------------------------------------------------------------------------------------- our own
+CORRELATION_ID: Final = _attribute("tachograph.correlation.id", str, "one user request, across agents and traces")
+KIND: Final = _attribute("tachograph.operation.kind", str, "kind of an operation the conventions have no word for")
+SUBJECT: Final = _attribute(
+    "tachograph.operation.name", str, "what the views tabulate it by, where no other attribute says it"
+)
+OUTCOME: Final = _attribute("tachograph.outcome", str, "how it ended, where that is neither ok nor error")
+PARENT_ID: Final = _attribute("tachograph.parent.id", str, "enclosing operation, where the parent span is another")
+RUN_BY: Final = _attribute("tachograph.agent.name", str, "agent the operation ran in, as the ledger shows it")
+NESTED: Final = _attribute("tachograph.agent.nested", bool, "true for an agent run inside another agent run")
+STEP: Final = _attribute("tachograph.step", int, "number of the agent step it happened in, from 1")
+STEPS: Final = _attribute("tachograph.agent.steps", int, "steps an agent run took")
+SWITCH_FROM: Final = _attribute("tachograph.switch.from", str, "agent that handed over to this run")
+SWITCH_TO: Final = _attribute("tachograph.switch.to", str, "agent that was handed the work")
+SWITCH_REASON: Final = _attribute("tachograph.switch.reason", str, "why the work was handed over")
+RECOVERED: Final = _attribute("tachograph.errors.recovered", tuple, "types of the errors the run went on after")
+HANDED_UP: Final = _attribute("tachograph.error.handed_up", bool, "true when a nested agent's failure caused this")
+ACTIVE_SECONDS: Final = _attribute(
+    "tachograph.stream.active_duration", float, "seconds a stream worked, its consumer's time left out"
+)
+REQUEST_MESSAGES: Final = _attribute("tachograph.request.messages", int, "messages sent to the model")
+REQUEST_TOOLS: Final = _attribute("tachograph.request.tools", int, "tools offered to the model")
+RESPONSE_TOOL_CALLS: Final = _attribute("tachograph.response.tool_calls", int, "tool calls in the model's answer")
+ATTEMPTS: Final = _attribute("tachograph.request.attempts", int, "tries one model call took, where more than one")
+HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
+REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
+EVENT_ID: Final = _attribute("tachograph.event.id", str, "id of the audit entry, the same wherever it is written")
+OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a log event belongs to")
+SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")
+
+# ------------------------------------------------------------------------------------------------------ events
+EVENT_PREFIX: Final = "tachograph."
+"""OpenTelemetry event name = this + the audit ``event_type``."""
+
+MODEL_EXCEPTION: Final = "gen_ai.client.operation.exception"
+"""Log event of an exception that left a model call (GenAI conventions, severity WARN)."""
+
+EVENTS: Final[dict[str, tuple[str, bool]]] = {
+    # audit event_type: (category, critical)
+    "session_created": ("session", False),
+    "session_updated": ("session", False),
+    "session_deleted": ("session", True),
+    "message_added": ("session", False),
+    "agent_processing_started": ("agent", False),
+    "agent_processing_completed": ("agent", False),
+    "agent_error": ("agent", True),
+    "agent_registered": ("agent", False),
+    "agent_switched": ("agent", True),
+    "llm_request_started": ("llm", False),
+    "llm_request_completed": ("llm", False),
+    "llm_request_failed": ("llm", False),
+    "tool_execution_requested": ("tool", False),
+    "tool_execution_started": ("tool", False),
+    "tool_execution_completed": ("tool", False),
+    "tool_execution_failed": ("tool", False),
+    "tool_approval_required": ("tool", True),
+    "hitl_approval_requested": ("hitl", True),
+    "hitl_decision_made": ("hitl", True),
+    "task_started": ("task", False),
+    "task_completed": ("task", False),
+    "database_query_executed": ("system", False),
+    "system_startup": ("system", False),
+    "system_shutdown": ("system", False),
+    "threshold_exceeded": ("system", True),
+}
+
+# ----------------------------------------------------------------------------------------------------- metrics
+# Buckets of the GenAI conventions, as the released OpenTelemetry helper has them.
+_SECONDS = tuple(0.01 * 2**n for n in range(14))
+_AGENT_SECONDS = tuple(0.1 * 2**n for n in range(13))
+_TOKENS = tuple(float(4**n) for n in range(14))
+_MODEL = (OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, RESPONSE_MODEL, SERVER_ADDRESS, SERVER_PORT)
+
+
+def _metric(
+    name: str,
+    instrument: Literal["histogram", "counter", "observable_gauge", "observable_counter"],
+    unit: str,
+    brief: str,
+    attributes: tuple[str, ...] = (),
+    buckets: tuple[float, ...] | None = None,
+) -> str:
+    METRICS[name] = Metric(name, instrument, unit, brief, attributes, buckets)
+    return name
+
+
+MODEL_DURATION: Final = _metric(
+    "gen_ai.client.operation.duration", "histogram", "s", "duration of model calls", (*_MODEL, ERROR_TYPE), _SECONDS
+)
+TOKEN_USAGE: Final = _metric(
+    "gen_ai.client.token.usage", "histogram", "{token}", "tokens of model calls", (*_MODEL, TOKEN_TYPE), _TOKENS
+)
+FIRST_CHUNK: Final = _metric(
+    "gen_ai.client.operation.time_to_first_chunk", "histogram", "s", "wait for a stream's first chunk", _MODEL, _SECONDS
+)
+AGENT_DURATION: Final = _metric(
+    "gen_ai.invoke_agent.duration", "histogram", "s", "duration of agent runs", (AGENT_NAME, ERROR_TYPE), _AGENT_SECONDS
+)
+TOOL_DURATION: Final = _metric(
+    "gen_ai.execute_tool.duration",
+    "histogram",
+    "s",
+    "duration of tool executions",
+    (TOOL_NAME, TOOL_TYPE, AGENT_NAME, ERROR_TYPE),
+    _SECONDS,
+)
+SWITCHES: Final = _metric(
+    "tachograph.agent.switches", "counter", "{switch}", "hand-overs between agents", (SWITCH_FROM, SWITCH_TO)
+)
+AGENT_ERRORS: Final = _metric(
+    "tachograph.agent.errors", "counter", "{error}", "agent runs that ended in an error", (RUN_BY, ERROR_TYPE)
+)
+SESSIONS_ACTIVE: Final = _metric(
+    "tachograph.sessions.active", "observable_gauge", "{session}", "sessions with an operation open"
+)
+SWALLOWED: Final = _metric(
+    "tachograph.self.swallowed",
+    "observable_counter",
+    "{failure}",
+    "failures inside Tachograph that were kept from the host",
+    (SWALLOWED_SITE,),
+)
+EVICTED: Final = _metric(
+    "tachograph.self.evicted", "observable_counter", "{record}", "detail records dropped to stay within the bounds"
+)
+_SESSION = (SESSION_ID, CORRELATION_ID)
+SESSION_REQUESTS: Final = _metric(
+    "tachograph.session.requests",
+    "observable_gauge",
+    "{request}",
+    "model calls finished, by outcome",
+    (*_SESSION, OUTCOME),
+)
+SESSION_TOKENS: Final = _metric(
+    "tachograph.session.tokens", "observable_gauge", "{token}", "tokens billed", (*_SESSION, TOKEN_TYPE)
+)
+SESSION_TOOL_CALLS: Final = _metric(
+    "tachograph.session.tool_calls", "observable_gauge", "{call}", "tool calls requested", _SESSION
+)
+SESSION_SWITCHES: Final = _metric(
+    "tachograph.session.agent_switches", "observable_gauge", "{switch}", "hand-overs between agents", _SESSION
+)
+SESSION_ERRORS: Final = _metric(
+    "tachograph.session.errors", "observable_gauge", "{error}", "root causes of failed agent runs", _SESSION
+)
+SESSION_ACTIVE: Final = _metric(
+    "tachograph.session.active_requests", "observable_gauge", "{request}", "model calls in flight", _SESSION
+)
+SESSION_DURATION: Final = _metric(
+    "tachograph.session.duration", "observable_gauge", "s", "time outermost agent runs took, summed", _SESSION
+)

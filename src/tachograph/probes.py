@@ -1,0 +1,322 @@
+"""Probes: what an integration wants to know of a callable, and the driver that finds it out.
+
+An integration is a list of :class:`Probe` and pure functions from a :class:`Call` to facts. The driver here calls
+the host's function, exactly once and with the arguments it was given, and hands back exactly what it got; facts
+are taken down before and after, each through the guard. Nothing of ours can therefore raise into the host.
+
+The only user of wrapt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry.context import attach, detach, get_current
+
+from tachograph.context import current, with_scope
+from tachograph.recorder import Start
+from tachograph.streams import Stream, streamed, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tachograph.guard import Guard
+    from tachograph.recorder import Facts, Live, Recorder
+    from tachograph.records import Outcome
+
+
+class Call:
+    """One call of a probed callable, as the fact-functions see it.
+
+    ``live`` is its operation where the probe begins one, ``inside`` the operation it is called in. ``result`` and
+    ``error`` are set when it is over; ``data`` is the integration's own.
+    """
+
+    __slots__ = ("args", "data", "error", "inside", "instance", "kwargs", "live", "note", "recorder", "result")
+
+    def __init__(self, recorder: Recorder, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.recorder = recorder
+        self.instance = instance
+        self.args = args
+        self.kwargs = kwargs
+        scope = current()
+        self.inside: Live | None = None if scope is None else scope.operation
+        self.note: Any = None if scope is None else scope.note
+        self.live: Live | None = None
+        self.data: Any = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    @property
+    def run(self) -> Live | None:
+        """The agent run it is called in."""
+        inside = self.inside
+        return inside if inside is None or inside.kind == "agent" else inside.agent
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument, however it was passed."""
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[position] if position < len(self.args) else default
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """For the probes that run inside this call: what it is about. No operation of its own."""
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What to find out about one callable.
+
+    Args:
+        owner: class or module that has it.
+        attribute: its name there.
+        began: called before it; gives a :class:`Start` to begin an operation, a :class:`Note`, or None.
+        ended: called when it is over, however it ended (``call.error``); gives the facts to add to the operation
+            begun, or else to the one it was called in.
+        item: called with each thing a streamed result yields.
+        optional: its absence is no news.
+    """
+
+    owner: Any
+    attribute: str
+    began: Callable[[Call], Start | Note | None] | None = None
+    ended: Callable[[Call], Facts | None] | None = None
+    item: Callable[[Call, Any], None] | None = None
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        """``module.Class.method``, for people."""
+        return _label(self.owner, self.attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class Carry:
+    """A decorator factory whose decorated functions run in a thread of its own: take the caller's context there."""
+
+    owner: Any
+    attribute: str
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        """``module.function``, for people."""
+        return _label(self.owner, self.attribute)
+
+
+def _label(owner: Any, attribute: str) -> str:
+    place = f"{owner.__module__}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
+    return f"{place}.{attribute}"
+
+
+class _Driver:
+    """Runs the calls of one probed callable: takes down facts before and after, and calls it once between."""
+
+    __slots__ = ("_guard", "_hooks", "_probe", "_recorder")
+
+    def __init__(self, probe: Probe, hooks: Hooks) -> None:
+        self._probe = probe
+        self._hooks = hooks
+        self._recorder = hooks.recorder
+        self._guard = hooks.guard
+
+    def __call__(
+        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        guard = self._guard
+        call = guard(self._begin, instance, args, kwargs) if self._hooks.enabled else None
+        if call is None:
+            return wrapped(*args, **kwargs)
+        token = guard(self._enter, call)
+        try:
+            result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            guard(self._leave, token)
+            guard(self._over, call, error)
+            raise
+        guard(self._leave, token)
+        return guard(self._returned, call, result, default=result)
+
+    def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        call = Call(self._recorder, instance, args, kwargs)
+        began = self._probe.began
+        if began is not None:
+            start = self._guard(began, call)
+            if isinstance(start, Note):
+                call.note = call.data = start.data
+            elif isinstance(start, Start):
+                for probe in start.probes:
+                    self._hooks.install(probe)
+                call.data = start.data
+                call.live = self._guard(self._recorder.begin, start)
+            if call.live is None and call.data is None:
+                return None
+        return call
+
+    def _enter(self, call: Call) -> Any:
+        if call.live is not None:
+            return attach(call.live.context())
+        if call.data is not None:
+            return attach(with_scope(dataclasses.replace(self._recorder.scope(), note=call.data)))
+        return None
+
+    def _leave(self, token: Any) -> None:
+        if token is not None:
+            detach(token)
+
+    def _returned(self, call: Call, result: Any) -> Any:
+        if self._probe.item is not None or (call.live is not None and call.live.deferred):
+            item = self._probe.item
+            stream = Stream(
+                self._guard,
+                live=call.live,
+                context=None if call.live is None else call.live.context,
+                item=None if item is None else lambda value: item(call, value),
+                over=lambda error, value: self._over(call, error, value),
+            )
+            driven = streamed(result, stream)
+            if driven is not None:
+                return driven
+        self._over(call, None, result)
+        return result
+
+    def _over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
+        call.result, call.error = result, error
+        facts = None if self._probe.ended is None else self._guard(self._probe.ended, call)
+        if call.live is not None:
+            self._recorder.end(call.live, _outcome(call.error), facts, call.error)
+        elif facts and call.inside is not None:
+            call.inside.later.update(facts)
+        # An exception holds the frames it passed through, and they this call: do not close that circle.
+        call.result = call.error = None
+
+
+def _outcome(error: BaseException | None) -> Outcome:
+    if error is None:
+        return "ok"
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    return "interrupted" if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) else "error"
+
+
+@dataclass(slots=True)
+class Hook:
+    """One place that is hooked, or is not and why. For ``tachograph doctor``."""
+
+    label: str
+    hooked: bool
+    why: str = ""
+    optional: bool = False
+
+
+class Hooks:
+    """All that is installed, and the way back.
+
+    Args:
+        recorder: where facts go.
+        guard: around everything.
+    """
+
+    def __init__(self, recorder: Recorder, guard: Guard) -> None:
+        self.recorder = recorder
+        self.guard = guard
+        self.enabled = True
+        # Weak: classes made inside functions must stay collectable.
+        self._patched: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
+        self.rows: dict[str, Hook] = {}
+
+    def install(self, probe: Probe | Carry) -> None:
+        """Hook a callable, unless it is hooked already. What its owner only inherits is hooked where it is."""
+        owner, attribute = probe.owner, probe.attribute
+        if attribute in self._patched.get(owner, ()):
+            return
+        try:
+            original = vars(owner)[attribute]
+        except KeyError:
+            why = "not there: this version of the framework is built differently"
+            self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
+            return
+        drive: Any = _Driver(probe, self) if isinstance(probe, Probe) else self._carry
+        self._patch(owner, attribute, original, wrapt.FunctionWrapper(original, drive))
+        self._row(Hook(probe.label, hooked=True))
+
+    def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
+        """Hook ``attributes`` in every class that defines them: ``root``, its subclasses, and those yet to come."""
+        attributes = tuple(attributes)
+
+        def hook(member: type) -> None:
+            for attribute in attributes:
+                if attribute in vars(member):
+                    self.install(probe(member, attribute))
+
+        for member in (root, *descendants(root)):
+            hook(member)
+        inherited = vars(root).get("__init_subclass__")
+        hooks = self
+
+        def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
+            if inherited is None:
+                super(root, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]  # cls is a subclass of root
+            else:
+                inherited.__get__(None, cls)(**kwargs)
+            if hooks.enabled:
+                hooks.guard(hook, cls)
+
+        if "__init_subclass__" not in self._patched.get(root, ()):
+            self._patch(root, "__init_subclass__", inherited, classmethod(__init_subclass__))
+
+    def _carry(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        decorator = wrapped(*args, **kwargs)
+        if not self.enabled:
+            return decorator
+        context = self.guard(get_current)
+        return lambda function: decorator(self.guard(within, function, lambda: context, self.guard, default=function))
+
+    def _patch(self, owner: Any, attribute: str, original: Any, patch: Any) -> None:
+        setattr(owner, attribute, patch)
+        self._patched.setdefault(owner, {})[attribute] = (original, patch)
+
+    def _row(self, hook: Hook) -> None:
+        # Classes made inside functions can be many, all with one label; bounded for those made with many.
+        if hook.label in self.rows or len(self.rows) < 1_000:  # noqa: PLR2004
+            self.rows[hook.label] = hook
+
+    def uninstall(self) -> None:
+        """Put everything back as it was. A patch that somebody put over ours stays; ours is then without effect."""
+        self.enabled = False
+        for owner, patches in list(self._patched.items()):
+            for attribute, (original, patch) in patches.items():
+                if vars(owner).get(attribute) is not patch:
+                    continue
+                if original is None:
+                    delattr(owner, attribute)
+                else:
+                    setattr(owner, attribute, original)
+        self._patched.clear()
+        self.rows.clear()
+
+
+def descendants(root: type) -> list[type]:
+    """All subclasses of a class, of all generations, each once."""
+    found: dict[type, None] = {}
+    todo: list[type] = list(root.__subclasses__())
+    while todo:
+        member = todo.pop()
+        if member not in found:
+            found[member] = None
+            todo += member.__subclasses__()
+    return list(found)
+
+
+def when_imported(module: str, do: Callable[[Any], None]) -> None:
+    """``do(module)`` as soon as a module is imported; at once if it is already."""
+    wrapt.register_post_import_hook(do, module)

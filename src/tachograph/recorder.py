@@ -1,0 +1,372 @@
+"""From facts to the two writings: an OpenTelemetry span with its metrics and log events, and a ledger record.
+
+The only place that starts and ends a span, that decides what an operation belongs to, and that knows an operation
+ends exactly once. Each write is guarded by itself, so a failing exporter does not cost the ledger a record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import get_current
+from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
+
+from tachograph import codec, names
+from tachograph.context import Scope, current, from_baggage, new_id, with_scope
+from tachograph.records import Event, Kind, Operation, Outcome
+from tachograph.redact import error_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry._logs import Logger
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span, Tracer
+
+    from tachograph.config import Config
+    from tachograph.guard import Guard
+    from tachograph.instruments import Instruments
+    from tachograph.ledger import Ledger
+
+Facts = dict[str, Any]
+"""Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
+
+_MAX_FAILURES = 16
+_MAX_CHAIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What an integration says when an operation begins.
+
+    Args:
+        kind: of operation.
+        name: what the views tabulate it by.
+        facts: attributes known now.
+        data: the integration's own state of this operation; nobody else looks at it.
+        parent: the enclosing operation where context was lost but it is known all the same.
+        in_process: a model that runs in this process rather than behind a server.
+        refused: the call never ran.
+        deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
+        probes: to install before the call goes on, as only now it is known what will run inside it.
+    """
+
+    kind: Kind
+    name: str
+    facts: Facts = field(default_factory=dict)
+    data: Any = None
+    parent: Live | None = None
+    in_process: bool = False
+    refused: bool = False
+    deferred: bool = False
+    probes: tuple[Any, ...] = ()
+
+
+class Live:
+    """An operation under way: its record so far, its span, and the scope of what runs inside it."""
+
+    __slots__ = ("__weakref__", "agent", "data", "deferred", "failures", "later", "record", "scope", "span", "watch")
+
+    def __init__(self, record: Operation, span: Span | None, agent: Live | None, start: Start) -> None:
+        self.record = record
+        self.span = span
+        self.agent = agent
+        self.data = start.data
+        self.deferred = start.deferred
+        self.later: Facts = {}
+        self.failures: list[BaseException] = []
+        self.scope: Scope
+        self.watch: Any = None
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the operation."""
+        return self.record.kind
+
+    def context(self, base: Context | None = None) -> Context:
+        """``base`` (default: the current context), with this operation as what is going on."""
+        context = with_scope(self.scope, base)
+        return context if self.span is None else trace.set_span_in_context(self.span, context)
+
+
+class Recorder:
+    """Writes facts down.
+
+    Args:
+        tracer: gives the tracer in force; asked at every start, as providers may appear at any time.
+        logger: for log events.
+        instruments: for metrics.
+        ledger: the other writing.
+        guard: around each write.
+        config: what may be captured, and the bound on open operations.
+        process_session: gives the session of work nobody put into one.
+        clock: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer: Callable[[], Tracer],
+        logger: Logger,
+        instruments: Instruments,
+        ledger: Ledger,
+        guard: Guard,
+        config: Config,
+        process_session: Callable[[], str],
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._tracer = tracer
+        self._logger = logger
+        self._instruments = instruments
+        self._ledger = ledger
+        self._guard = guard
+        self._config = config
+        self._process_session = process_session
+        self._clock = clock
+        self._open: dict[str, Live] = {}
+
+    # ---------------------------------------------------------------------------------------------------- scope
+    def scope(self) -> Scope:
+        """What holds around the code that runs now; the process session where nothing else does."""
+        scope = current() or from_baggage()
+        if scope is None:
+            return Scope(self._process_session())
+        if not scope.session_id:
+            return Scope(self._process_session(), scope.correlation_id, scope.user_id)
+        return scope
+
+    def open(self, kind: Kind) -> list[Live]:
+        """The operations of a kind under way, in any thread."""
+        return [live for live in list(self._open.values()) if live.kind == kind]
+
+    # ---------------------------------------------------------------------------------------------- begin, end
+    def begin(self, start: Start) -> Live:
+        """An operation starts."""
+        scope = self.scope() if start.parent is None else start.parent.scope
+        parent: Live | None = scope.operation
+        agent = None if parent is None else parent if parent.kind == "agent" else parent.agent
+        if start.kind == "agent" and agent is not None:
+            start.facts[names.NESTED] = True
+        base = get_current() if start.parent is None else start.parent.context()
+        around = trace.get_current_span(base).get_span_context()
+        around_id = format_span_id(around.span_id) if around.is_valid else None
+        facts = {name: value for name, value in start.facts.items() if value is not None}
+        open_record = Operation(
+            id="",
+            kind=start.kind,
+            name=start.name,
+            session_id=scope.session_id,
+            correlation_id=scope.correlation_id or new_id(),
+            start_ns=self._clock(),
+            outcome="refused" if start.refused else None,
+            agent=None if agent is None else agent.record.name,
+            parent_id=around_id if parent is None else parent.record.id,
+            user_id=scope.user_id,
+            attributes=facts,
+        )
+        span = self._guard(self._start_span, open_record, base, around_id, start.in_process)
+        started = None if span is None else span.get_span_context()
+        if started is None or not started.is_valid or started.span_id == around.span_id:
+            # No SDK is at work: the API hands the surrounding span back, or an empty one.
+            span, span_id, trace_id = None, os.urandom(8).hex(), None
+        else:
+            span_id, trace_id = format_span_id(started.span_id), format_trace_id(started.trace_id)
+        record = Operation(
+            id=span_id,
+            kind=start.kind,
+            name=start.name,
+            session_id=open_record.session_id,
+            correlation_id=open_record.correlation_id,
+            start_ns=open_record.start_ns,
+            agent=open_record.agent,
+            parent_id=open_record.parent_id,
+            trace_id=trace_id,
+            user_id=open_record.user_id,
+            attributes=facts,
+        )
+        live = Live(record, span, agent, start)
+        live.scope = Scope(
+            record.session_id,
+            record.correlation_id,
+            scope.user_id,
+            scope.conversation_id,
+            operation=live,
+            explicit=scope.explicit,
+        )
+        self._open[record.id] = live
+        if len(self._open) > self._config.max_open:
+            self.end(next(iter(self._open.values())), "lost")
+        self._guard(self._ledger.apply, record)
+        if names.SWITCH_FROM in facts:
+            self._guard(self._switched, record, base)
+        return live
+
+    def end(
+        self,
+        live: Live,
+        outcome: Outcome = "ok",
+        facts: Mapping[str, Any] | None = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """An operation ends; a second end changes nothing."""
+        begun = live.record
+        if self._open.pop(begun.id, None) is None:
+            return
+        later = {**live.later, **(facts or {})}
+        later = {name: value for name, value in later.items() if value is not None}
+        outcome = later.pop(names.OUTCOME, outcome)
+        error_type = error_message = None
+        if outcome in ("error", "refused") and error is not None:
+            error_type = type(error).__name__
+            if self._config.capture_errors == "message":
+                error_message = self._guard(error_text, error)
+        if begun.kind == "agent" and outcome == "error" and error is not None:
+            if live.failures and _stems_from(error, live.failures):
+                later[names.HANDED_UP] = True
+            if live.agent is not None:
+                # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
+                live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
+        live.failures = []
+        record = Operation(
+            id=begun.id,
+            kind=begun.kind,
+            name=begun.name,
+            session_id=begun.session_id,
+            correlation_id=begun.correlation_id,
+            start_ns=begun.start_ns,
+            end_ns=max(self._clock(), begun.start_ns),
+            outcome=outcome,
+            error_type=error_type,
+            error_message=error_message,
+            agent=begun.agent,
+            parent_id=begun.parent_id,
+            trace_id=begun.trace_id,
+            user_id=begun.user_id,
+            attributes={**begun.attributes, **later},
+        )
+        self._guard(self._ledger.apply, record)
+        context = live.context()
+        if live.span is not None:
+            self._guard(self._end_span, live.span, record, later)
+        self._guard(self._instruments.ended, record, context)
+        if record.kind == "model" and outcome == "error":
+            self._guard(self._model_exception, record, context)
+
+    def abandon_all(self) -> None:
+        """End whatever is still open: the process is about to."""
+        for live in list(self._open.values()):
+            self.end(live, "abandoned")
+
+    def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:
+        """Something happened that no operation carries: to the ledger, as a log event, and onto the current span."""
+        scope = scope or self.scope()
+        around = trace.get_current_span().get_span_context()
+        event = Event(
+            id=new_id(),
+            type=event_type,
+            session_id=scope.session_id,
+            correlation_id=scope.correlation_id,
+            timestamp_ns=self._clock(),
+            trace_id=format_trace_id(around.trace_id) if around.is_valid else None,
+            span_id=format_span_id(around.span_id) if around.is_valid else None,
+            payload=payload,
+        )
+        self._guard(self._ledger.apply, event)
+        self._guard(self._emit, event, get_current())
+
+    # ----------------------------------------------------------------------------------------- OpenTelemetry
+    def _start_span(self, record: Operation, base: Context, around_id: str | None, in_process: bool) -> Span:  # noqa: FBT001 - called through the guard
+        return self._tracer().start_span(
+            codec.span_name(record),
+            base,
+            SpanKind.CLIENT if record.kind == "model" and not in_process else SpanKind.INTERNAL,
+            codec.start_attributes(record, span_parent_id=around_id),
+            start_time=record.start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any]) -> None:
+        try:
+            if span.is_recording():
+                outcome = record.outcome or "ok"
+                span.set_attributes(codec.end_attributes(outcome, record.error_type, record.error_message, later))
+                if outcome == "error":
+                    span.set_status(Status(StatusCode.ERROR, record.error_message))
+        finally:
+            span.end(record.end_ns)
+
+    def _switched(self, run: Operation, base: Context) -> None:
+        source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)
+        self._guard(self._instruments.switched, source, target, base)
+        around = trace.get_current_span(base).get_span_context()
+        event = Event(
+            id=f"{run.id}:agent_switched",
+            type="agent_switched",
+            session_id=run.session_id,
+            correlation_id=run.correlation_id,
+            timestamp_ns=run.start_ns,
+            trace_id=run.trace_id,
+            span_id=format_span_id(around.span_id) if around.is_valid else None,
+            payload={
+                "from_agent": source,
+                "to_agent": target,
+                "reason": run.attributes.get(names.SWITCH_REASON),
+                names.OPERATION_ID: run.id,
+            },
+        )
+        self._emit(event, base)
+
+    def _emit(self, event: Event, context: Context) -> None:
+        attributes = codec.event_attributes(event)
+        name = names.EVENT_PREFIX + event.type
+        self._logger.emit(
+            LogRecord(
+                timestamp=event.timestamp_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=name,
+                attributes=attributes,
+            )
+        )
+        if self._config.span_events:
+            trace.get_current_span(context).add_event(name, attributes, event.timestamp_ns)
+
+    def _model_exception(self, call: Operation, context: Context) -> None:
+        attributes = {
+            names.EXCEPTION_TYPE: call.error_type,
+            names.EXCEPTION_MESSAGE: call.error_message,
+            names.SESSION_ID: call.session_id,
+            names.CORRELATION_ID: call.correlation_id,
+        }
+        self._logger.emit(
+            LogRecord(
+                timestamp=call.end_ns,
+                context=context,
+                severity_number=SeverityNumber.WARN,
+                event_name=names.MODEL_EXCEPTION,
+                attributes={name: value for name, value in attributes.items() if value is not None},
+            )
+        )
+
+
+def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
+    """Whether one of ``earlier`` is among the causes and contexts of ``error``."""
+    known = {id(failure) for failure in earlier}
+    todo, seen = [error], set[int]()
+    for _ in itertools.repeat(None, _MAX_CHAIN):
+        if not todo:
+            return False
+        link = todo.pop()
+        if id(link) in known:
+            return True
+        if id(link) not in seen:
+            seen.add(id(link))
+            todo += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
+    return False

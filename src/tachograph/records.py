@@ -1,0 +1,84 @@
+"""What happened, as values: frozen, slotted, passive. No clock, no ids made here, no input or output.
+
+A record is the ledger's writing of a fact; the other writing is an OpenTelemetry span or log event, and
+:mod:`tachograph.codec` turns one into the other. Everything every view needs is a field; the rest stays in
+``attributes`` under the names and types of :mod:`tachograph.names`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tachograph import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Kind = Literal["task", "agent", "plan", "model", "tool", "code", "approval", "other"]
+"""``task`` one unit of work asked for · ``agent`` one run · ``plan`` a planning step · ``model`` one call ·
+``tool`` one call · ``code`` generated code being executed · ``approval`` a human asked · ``other`` foreign."""
+
+Outcome = Literal["ok", "error", "max_steps", "interrupted", "abandoned", "waiting", "refused", "lost"]
+"""``max_steps`` gave up · ``interrupted`` stopped on request · ``abandoned`` a stream nobody finished ·
+``waiting`` stopped for a human · ``refused`` a tool call that never ran · ``lost`` open when the process died.
+Only ``error`` is a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One piece of work with a start and, once it ended, an end and an outcome.
+
+    Times are nanoseconds since the epoch. ``id`` is the span id (16 hex digits) wherever a span exists and an
+    id of the same shape where none does; ``name`` is what the views tabulate by (agent, model or tool name).
+    """
+
+    id: str
+    kind: Kind
+    name: str
+    session_id: str
+    correlation_id: str
+    start_ns: int
+    end_ns: int | None = None
+    outcome: Outcome | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    agent: str | None = None
+    parent_id: str | None = None
+    trace_id: str | None = None
+    user_id: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def span_id(self) -> str | None:
+        """Id of the span this operation was written to, if it was."""
+        return self.id if self.trace_id else None
+
+    @property
+    def duration_ns(self) -> int:
+        """Nanoseconds the ended operation worked; a stream's consumer does not count. 0 while it is open."""
+        active: float | None = self.attributes.get(names.ACTIVE_SECONDS)
+        if active is not None:
+            return round(active * 1_000_000_000)
+        return max(0, (self.end_ns or self.start_ns) - self.start_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened at a moment and is sent as a log event: a switch, a registration, a decision.
+
+    ``type`` is an audit ``event_type`` of :data:`tachograph.names.EVENTS`; ``payload`` holds the fields that
+    belong to that type.
+    """
+
+    id: str
+    type: str
+    session_id: str
+    correlation_id: str | None
+    timestamp_ns: int
+    trace_id: str | None = None
+    span_id: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+Record = Operation | Event

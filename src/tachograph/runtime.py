@@ -1,0 +1,376 @@
+"""THE runtime: settings, providers, ledger, recorder and hooks, started and stopped together.
+
+One is current in a process. :func:`start` makes it; using the public functions without it makes one that hooks
+nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib
+import logging
+import os
+import re
+import sys
+import threading
+import weakref
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from tachograph.config import Config, ConfigError
+from tachograph.context import new_id
+from tachograph.exporters import Providers
+from tachograph.guard import Guard
+from tachograph.instruments import Instruments
+from tachograph.integrations import REGISTRY, Integration
+from tachograph.ledger import Ledger
+from tachograph.probes import Hooks, when_imported
+from tachograph.recorder import Recorder
+from tachograph.summary import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+_log = logging.getLogger("tachograph")
+
+
+class IntegrationError(RuntimeError):
+    """An integration that was asked for by name cannot be installed; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How it stands with one integration. ``state`` is installed, waiting, refused, absent or failed."""
+
+    integration: Integration
+    state: str
+    version: str | None
+    note: str = ""
+
+
+class Runtime:
+    """Everything that records, in one process.
+
+    Args:
+        config: the settings.
+        tracer_provider: write spans there; by default to the global provider, whenever it appears.
+        meter_provider: likewise for metrics.
+        logger_provider: likewise for log events.
+        complain: told, in one line each, of what was asked for and cannot be done.
+        ledger: go on with this one.
+        guard: around everything; a strict one in our own tests.
+        clock: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        complain: Callable[[str], None] | None = None,
+        ledger: Ledger | None = None,
+        guard: Guard | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.config = config
+        self.guard = guard or Guard()
+        self.complain = complain or _log.warning
+        self.ledger = ledger or Ledger(
+            max_sessions=config.max_sessions,
+            max_requests=config.max_requests,
+            max_records=config.max_records,
+            max_names=config.max_names,
+        )
+        self.providers = Providers(
+            config,
+            self.guard,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            complain=self.complain,
+            joined=lambda: atexit.register(self._before_providers_end),
+        )
+        self.instruments = Instruments(
+            self.providers.meter(),
+            self.ledger,
+            self.guard,
+            sessions=config.metric_sessions,
+            by_correlation="correlation" in config.metric_keys,
+        )
+        self.recorder = Recorder(
+            tracer=self.providers.tracer,
+            logger=self.providers.logger(),
+            instruments=self.instruments,
+            ledger=self.ledger,
+            guard=self.guard,
+            config=config,
+            process_session=self.process_session,
+            **({} if clock is None else {"clock": clock}),
+        )
+        self.hooks = Hooks(self.recorder, self.guard)
+        self.statuses: dict[str, Status] = {}
+        self.ids_cleaned = 0
+        self.misused = 0
+        self.offers_summary = False
+        self.wants_summary = False
+        self.started = False
+        self.stopped = False
+        self._session_id = config.session_id
+        _fork_aware.add(self)
+
+    # ----------------------------------------------------------------------------------------------------- ids
+    def process_session(self) -> str:
+        """Session of work that nobody put into one."""
+        if self._session_id is None:
+            self._session_id = new_id()
+        return self._session_id
+
+    def after_fork(self) -> None:
+        """A child process: other threads are gone, and with them whatever they held."""
+        self.ledger.after_fork()
+        self._session_id = self.config.session_id
+
+    def succeed(self, before: Runtime) -> None:
+        """Take over from a runtime that was in use before settings were known."""
+        if self._session_id is None:
+            self._session_id = before._session_id
+        before.stopped, before.instruments.enabled = True, False
+        atexit.unregister(before.at_exit)
+
+    # ------------------------------------------------------------------------------------------------- start
+    def instrument(self) -> None:
+        """Hook every integration that settings ask for, now or as soon as its framework is imported.
+
+        Raises:
+            IntegrationError: for one asked for by name that cannot be installed.
+        """
+        wanted = self.config.integrations
+        known = {integration.name for integration in REGISTRY}
+        for name in wanted:
+            if name not in known:
+                raise IntegrationError(
+                    f"integrations={name!r}: no such integration; there are: {', '.join(sorted(known))}"
+                )
+        for integration in REGISTRY:
+            if wanted and integration.name not in wanted:
+                self.statuses[integration.name] = Status(
+                    integration, "absent", None, "not among the settings' integrations"
+                )
+                continue
+            status = self._examine(integration)
+            self.statuses[integration.name] = status
+            if status.state != "waiting":
+                if wanted:
+                    raise IntegrationError(f"{integration.name}: {status.note}")
+                if status.state == "refused":
+                    self.complain(f"{integration.name} is not instrumented: {status.note}")
+                continue
+            when_imported(integration.module, functools.partial(self._imported, status))
+
+    @staticmethod
+    def _examine(integration: Integration) -> Status:
+        try:
+            installed = version(integration.package)
+        except PackageNotFoundError:
+            return Status(integration, "absent", None, f"not installed; pip install 'tachograph[{integration.name}]'")
+        numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:2])
+        oldest, newest = (".".join(map(str, bound)) for bound in (integration.oldest, integration.newest))
+        if numbers < integration.oldest:
+            return Status(
+                integration,
+                "refused",
+                installed,
+                f"{integration.package} {installed} is older than {oldest}, the first version supported; "
+                f"pip install -U {integration.package}",
+            )
+        note = "" if numbers[:2] <= integration.newest else f"newer than {newest}, the newest version tested"
+        return Status(integration, "waiting", installed, note)
+
+    def _imported(self, status: Status, _: object) -> None:
+        self.guard(self._load, status)
+
+    def _load(self, status: Status) -> None:
+        """The framework was imported."""
+        if self.stopped or self.statuses[status.integration.name].state == "installed":
+            return
+        name = status.integration.name
+        self.statuses[name] = Status(status.integration, "failed", status.version, "see the log")
+        try:
+            importlib.import_module(status.integration.loader).install(self.hooks)
+        except Exception as error:
+            self.complain(f"{name} {status.version} is not fully instrumented: {type(error).__name__}: {error}")
+            raise
+        self.statuses[name] = Status(status.integration, "installed", status.version, status.note)
+        missing = [hook.label for hook in self.hooks.rows.values() if not hook.hooked and not hook.optional]
+        if missing:
+            self.complain(f"{name} {status.version}: not there to hook: {', '.join(missing)}; see tachograph doctor")
+
+    # -------------------------------------------------------------------------------------------------- the end
+    def _before_providers_end(self) -> None:
+        # Registered after a provider that shuts itself down at exit was joined, so run before it does.
+        if not self.stopped:
+            self.guard(self.recorder.abandon_all)
+
+    def stop(self) -> None:
+        """Unhook everything, end what is open, flush and stop providers that are ours. A second stop does nothing."""
+        if self.stopped:
+            return
+        self.stopped = True
+        self.guard(self.hooks.uninstall)
+        self.guard(self.recorder.abandon_all)
+        self.guard(self.providers.shutdown)
+        self.instruments.enabled = False
+
+    def at_exit(self) -> None:
+        """The process ends."""
+        if self.stopped:
+            return
+        self.guard(self.recorder.abandon_all)
+        self.guard(self._print_summary)
+        self.stop()
+
+    def _print_summary(self) -> None:
+        offered = self.offers_summary and sys.stderr.isatty() and not self.providers.exporting
+        if not {"0": False, "1": True, "auto": self.wants_summary or offered}[self.config.summary]:
+            return
+        text = summary(self.ledger)
+        if text:
+            print(text, file=sys.stderr)  # noqa: T201 - this is the summary people asked for
+
+    def stats(self) -> dict[str, Any]:
+        """How Tachograph itself is doing."""
+        return {
+            **self.ledger.stats(),
+            "enabled": self.config.enabled and not self.stopped,
+            "swallowed": self.guard.swallowed(),
+            "ids_cleaned": self.ids_cleaned,
+            "misused": self.misused,
+            "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
+            "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
+            "integrations": {name: status.state for name, status in self.statuses.items()},
+        }
+
+
+_lock = threading.RLock()
+_current: Runtime | None = None
+_fork_aware: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for runtime in list(_fork_aware):
+        runtime.guard(runtime.after_fork)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def current() -> Runtime:
+    """The runtime in force; one that hooks nothing if nobody started any."""
+    global _current  # noqa: PLW0603 - the one place where the process has its runtime
+    runtime = _current
+    if runtime is None:
+        with _lock:
+            if _current is None:
+                _current = Runtime(Config.read(complain=_say))
+                atexit.register(_current.at_exit)
+            runtime = _current
+    return runtime
+
+
+def start(
+    arguments: dict[str, Any] | None = None,
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+    logger_provider: LoggerProvider | None = None,
+    automatic: bool = False,
+    summary_wanted: bool = False,
+) -> Runtime:
+    """Start recording, or give the runtime that is.
+
+    Args:
+        arguments: settings given in code.
+        tracer_provider: write spans there.
+        meter_provider: write metrics there.
+        logger_provider: write log events there.
+        automatic: nobody asked for us by name: say what is wrong in one line each instead of raising, wait with
+            providers until the first operation, and print a summary at exit on a terminal that nothing else serves.
+        summary_wanted: print the summary at exit wherever the output goes, unless settings say no.
+
+    Raises:
+        ConfigError: for a bad setting, or settings that contradict those of the runtime already started.
+        IntegrationError: for an integration asked for by name that cannot be installed.
+    """
+    global _current  # noqa: PLW0603
+    with _lock:
+        running = _current
+        if running is not None and running.started:
+            providers = (tracer_provider, meter_provider, logger_provider)
+            if any(provider is not None for provider in providers) or _contradicts(running.config, arguments or {}):
+                raise ConfigError(
+                    "Tachograph is already started with other settings; call tachograph.shutdown() first, "
+                    "or make this the first call"
+                )
+            return running
+        complain = _say if automatic else None
+        config = Config.read(arguments, complain=complain)
+        runtime = Runtime(
+            config,
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            complain=complain,
+            ledger=None if running is None else running.ledger,
+        )
+        runtime.offers_summary, runtime.wants_summary, runtime.started = automatic, summary_wanted, True
+        if config.enabled:
+            try:
+                runtime.instrument()
+            except IntegrationError as error:
+                if not automatic:
+                    raise
+                _say(str(error))
+        if running is not None:
+            # It was used before it was started: what it recorded, and where, goes on.
+            runtime.succeed(running)
+        _current = runtime
+        atexit.register(runtime.at_exit)
+    if not automatic:
+        runtime.guard(runtime.providers.tracer)
+    return runtime
+
+
+def _contradicts(config: Config, arguments: dict[str, Any]) -> bool:
+    wanted = Config.read(arguments)
+    return any(getattr(wanted, name) != getattr(config, name) for name in arguments)
+
+
+def stop() -> None:
+    """Stop recording and forget the runtime."""
+    global _current
+    with _lock:
+        runtime, _current = _current, None
+    if runtime is not None:
+        atexit.unregister(runtime.at_exit)
+        runtime.stop()
+
+
+def install(runtime: Runtime | None) -> Runtime | None:
+    """Make a runtime the current one and give the one before. For the test kit."""
+    global _current
+    with _lock:
+        before, _current = _current, runtime
+    return before
+
+
+def _say(message: str) -> None:
+    print(f"tachograph: {message}", file=sys.stderr)  # noqa: T201 - the promised loud line, before logging is set up

@@ -1,0 +1,188 @@
+"""Which session and request the work belongs to, and taking that along where context does not go by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opentelemetry.context import attach, get_current
+
+from tachograph import runtime
+from tachograph.context import Scope, clean_id, current, into_baggage, new_id, with_scope
+from tachograph.streams import within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+
+    from tachograph.views.audit import Entry
+    from tachograph.views.session import SessionMetrics
+    from tachograph.views.timeline import Timeline
+
+_log = logging.getLogger("tachograph")
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bound:
+    """The ids in force inside a ``with`` block, and the figures recorded under them."""
+
+    session_id: str
+    correlation_id: str | None
+    user_id: str | None
+
+    def metrics(self) -> SessionMetrics:
+        """Figures of the session."""
+        return runtime.current().ledger.session_metrics(self.session_id)
+
+    def audit_log(self, **filters: Any) -> list[Entry]:
+        """Audit log of the session; filters as in :func:`tachograph.audit_log`."""
+        return runtime.current().ledger.audit_log(session_id=self.session_id, **filters)
+
+    def timeline(self) -> Timeline:
+        """Timeline of the session."""
+        return runtime.current().ledger.timeline(session_id=self.session_id)
+
+
+class Binding:
+    """What :func:`session` and :func:`correlation` give: a context manager and a decorator, sync and async.
+
+    May be entered any number of times, also at once from several threads or tasks. As a decorator it binds each
+    call of its own, and the whole life of a generator, without being seen between its steps.
+    """
+
+    __slots__ = ("_entered", "_make", "_propagate")
+
+    def __init__(self, make: Callable[[Scope], Scope], *, propagate: bool) -> None:
+        self._make = make
+        self._propagate = propagate
+        self._entered: list[tuple[Scope, Any]] = []
+
+    def _context(self) -> Context:
+        scope = self._make(runtime.current().recorder.scope())
+        context = with_scope(scope)
+        return into_baggage(scope, context) if self._propagate else context
+
+    def __enter__(self) -> Bound:
+        context = self._context()
+        scope = current(context)
+        if scope is None:  # cannot be: _context put it there
+            raise AssertionError
+        self._entered.append((scope, attach(context)))
+        return Bound(scope.session_id, scope.correlation_id, scope.user_id)
+
+    def __exit__(self, *_: object) -> None:
+        scope = current()
+        mine = [index for index, (entered, _token) in enumerate(self._entered) if entered is scope]
+        if not mine:
+            self._misused("left where it is not in force: in another task or thread, or out of order")
+            return
+        _entered, token = self._entered.pop(mine[-1])
+        try:
+            # Not OpenTelemetry's detach, which logs a traceback where this is only a host's slip.
+            token.var.reset(token)
+        except (ValueError, RuntimeError):
+            self._misused("left in a copy of the context it was entered in")
+
+    @staticmethod
+    def _misused(what: str) -> None:
+        tachograph = runtime.current()
+        if not tachograph.misused:
+            _log.warning("tachograph.session_misused: a session or correlation was %s; enter and leave it in one", what)
+        tachograph.misused += 1
+
+    async def __aenter__(self) -> Bound:
+        return self.__enter__()
+
+    async def __aexit__(self, *details: object) -> None:
+        self.__exit__(*details)
+
+    def __call__(self, function: F) -> F:
+        """``function``, each call of which runs in a binding of its own."""
+        return within(function, self._context, runtime.current().guard)
+
+
+def session(
+    session_id: str | Callable[..., Any] | None = None,
+    *,
+    user_id: str | None = None,
+    correlation_id: str | None = None,
+    conversation: bool = False,
+    propagate: bool = False,
+) -> Any:
+    """Put the work inside into a session.
+
+    ``with session("chat-42"): …``, ``async with``, ``@session("chat-42")`` and plain ``@session`` on functions,
+    coroutine functions and generators.
+
+    Args:
+        session_id: the session's id; without one each entry is a session of its own. An id that no backend could
+            hold is cleaned (control characters, over 200 characters); one that is no text is replaced. Never raises.
+        user_id: for whom the work is done.
+        correlation_id: the user request it is; without one each outermost agent run is a request of its own.
+        conversation: the id is also the conversation's, ``gen_ai.conversation.id``.
+        propagate: hand the ids on to every service called, as W3C baggage. It reaches third parties.
+    """
+    if callable(session_id):
+        return session()(session_id)
+    known = _id(session_id)
+
+    def make(around: Scope) -> Scope:
+        chosen = known or new_id()
+        same = around.explicit and around.session_id == chosen
+        return Scope(
+            chosen,
+            _id(correlation_id) or (around.correlation_id if same else None),
+            _id(user_id) or around.user_id,
+            chosen if conversation else None,
+            operation=around.operation,
+            explicit=True,
+        )
+
+    return Binding(make, propagate=propagate)
+
+
+def correlation(correlation_id: str | Callable[..., Any] | None = None, *, propagate: bool = False) -> Any:
+    """Make the work inside one user request, across agents and traces.
+
+    Args:
+        correlation_id: the request's id; without one each entry is a request of its own. Cleaned like a session's.
+        propagate: hand the ids on to every service called, as W3C baggage. It reaches third parties.
+    """
+    if callable(correlation_id):
+        return correlation()(correlation_id)
+    known = _id(correlation_id)
+
+    def make(around: Scope) -> Scope:
+        return dataclasses.replace(around, correlation_id=known or new_id(), note=None)
+
+    return Binding(make, propagate=propagate)
+
+
+def bind(function: F) -> F:
+    """``function`` bound to the session, request and operation of this moment, wherever it is called.
+
+    For plain threads, executors and callbacks, which start without context:
+    ``Thread(target=tachograph.bind(work))``, ``loop.run_in_executor(None, tachograph.bind(agent.run), task)``.
+    """
+    context = get_current()
+    return within(function, lambda: context, runtime.current().guard)
+
+
+def _id(value: object) -> str | None:
+    """A given id, cleaned; what had to be done to it is counted."""
+    if value is None:
+        return None
+    clean = clean_id(value)
+    if clean != value:
+        tachograph = runtime.current()
+        if not tachograph.ids_cleaned:
+            _log.warning(
+                "tachograph.id_cleaned: an id that was %s; give a text of 1 to 200 printable characters",
+                "empty or no text, so another was taken" if clean is None else "not usable as it is was cleaned",
+            )
+        tachograph.ids_cleaned += 1
+    return clean

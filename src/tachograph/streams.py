@@ -1,0 +1,293 @@
+"""Results that are worked off later: generators, iterators, coroutines, async generators.
+
+Each driver below is the host's object again, of the same type: values, ``send``, ``throw``, ``close`` and return
+value pass through as ``yield from`` passes them. Around each resumption, in the same call, our context is attached
+and detached again: a generator runs in its *consumer's* context, so nothing of ours may stay there while it is
+suspended. The operation ends exactly once: on exhaustion, error, close, garbage collection, or never begun.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import types
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import wrapt
+from opentelemetry.context import attach, detach
+
+from tachograph import names
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+
+    from opentelemetry.context import Context
+
+    from tachograph.guard import Guard
+    from tachograph.recorder import Live
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Stream:
+    """What the drivers tell of a result that is worked off later.
+
+    Args:
+        live: the operation it belongs to, if it has one.
+        context: gives the context to resume it in, if it needs one.
+        guard: around everything here.
+        item: told of each thing yielded.
+        over: told once of the end: the exception, if any (``GeneratorExit``: nobody wanted the rest), and the
+            value returned.
+    """
+
+    __slots__ = ("_active_ns", "_context", "_item", "_live", "_over", "_resumed_ns", "_token", "guard")
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        live: Live | None = None,
+        context: Callable[[], Context] | None = None,
+        item: Callable[[Any], None] | None = None,
+        over: Callable[[BaseException | None, Any], None] | None = None,
+    ) -> None:
+        self.guard = guard
+        self._live = live
+        self._context = context
+        self._item = item
+        self._over = over
+        self._token: Any = None
+        self._active_ns = 0
+        self._resumed_ns = 0
+
+    def enter(self) -> None:
+        """The host's code is about to go on."""
+        self._token = None
+        if self._context is not None:
+            self._token = attach(self._context())
+        self._resumed_ns = time.perf_counter_ns()
+
+    def leave(self) -> None:
+        """The host's code has stopped again."""
+        self._active_ns += time.perf_counter_ns() - self._resumed_ns
+        token, self._token = self._token, None
+        if token is not None:
+            detach(token)
+
+    def got(self, value: Any) -> None:
+        """It stopped because it yielded a value."""
+        self.leave()
+        if self._live is not None and names.ACTIVE_SECONDS not in self._live.later:
+            self._live.later[names.ACTIVE_SECONDS] = 0.0
+            if self._live.kind == "model":
+                self._live.later[names.TIME_TO_FIRST_CHUNK] = self._active_ns / 1_000_000_000
+        if self._item is not None:
+            self._item(value)
+
+    def finished(self, error: BaseException | None, value: Any = None) -> None:
+        """It stopped for good."""
+        self.leave()
+        over, self._over = self._over, None
+        if over is not None:
+            if self._live is not None:
+                self._live.watch = None
+                self._live.later[names.ACTIVE_SECONDS] = self._active_ns / 1_000_000_000
+            over(error, value)
+
+    def dropped(self, _: object = None) -> None:
+        """Nobody ever began with it, and now nobody can."""
+        self.guard(self._drop)
+
+    def _drop(self) -> None:
+        self._resumed_ns = time.perf_counter_ns()
+        self.finished(GeneratorExit())
+
+    def watch(self, driver: Any) -> None:
+        """End the operation when ``driver`` is collected without having been begun: no frame of it ever runs."""
+        if self._live is not None:
+            self._live.watch = weakref.ref(driver, self.dropped)
+
+
+def streamed(result: Any, stream: Stream) -> Any:
+    """``result`` with ``stream`` being told of it; None if it is nothing that is worked off later."""
+    driver: Any
+    if isinstance(result, types.GeneratorType):
+        driver = _generator(result, stream)
+    elif isinstance(result, types.CoroutineType):
+        driver = _coroutine(result, stream)
+    elif isinstance(result, types.AsyncGeneratorType):
+        driver = _async_generator(result, stream)
+    elif hasattr(type(result), "__next__"):
+        return _IteratorProxy(result, stream)
+    else:
+        return None
+    driver.__name__, driver.__qualname__ = result.__name__, result.__qualname__
+    stream.watch(driver)
+    return driver
+
+
+def within(function: F, context: Callable[[], Context], guard: Guard) -> F:
+    """``function``, running in what ``context`` gives at each call: same name, signature, kind and results."""
+
+    def drive(wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        around = guard(context)
+        if around is None:
+            return wrapped(*args, **kwargs)
+        token = guard(attach, around)
+        try:
+            result = wrapped(*args, **kwargs)
+        finally:
+            if token is not None:
+                guard(detach, token)
+        if not later:
+            return result
+        driven = guard(streamed, result, Stream(guard, context=lambda: around))
+        return result if driven is None else driven
+
+    later = any(kind(function) for kind in _WORKED_OFF_LATER)
+    return cast("F", wrapt.FunctionWrapper(function, drive))
+
+
+_WORKED_OFF_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def _generator(inner: Generator[Any, Any, Any], stream: Stream) -> Generator[Any, Any, Any]:
+    guard = stream.guard
+    resume: Callable[..., Any] = inner.__next__
+    values: tuple[Any, ...] = ()
+    while True:
+        guard(stream.enter)
+        try:
+            item = resume(*values)
+        except StopIteration as stop:
+            guard(stream.finished, None, stop.value)
+            return stop.value
+        except BaseException as error:
+            guard(stream.finished, error)
+            raise
+        guard(stream.got, item)
+        try:
+            sent = yield item
+        except GeneratorExit:
+            guard(stream.enter)
+            try:
+                returned: Any = inner.close()  # type: ignore[func-returns-value]  # a value from Python 3.13 on
+            finally:
+                guard(stream.finished, GeneratorExit())
+            if returned is not None:
+                return returned
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever was thrown in goes on to the host's generator
+            resume, values = inner.throw, (error,)
+        else:
+            resume, values = (inner.__next__, ()) if sent is None else (inner.send, (sent,))
+        item = sent = None
+
+
+class _Steps:
+    """Something awaited, driven step by step."""
+
+    __slots__ = ("_inner", "_stream")
+
+    def __init__(self, inner: Any, stream: Stream) -> None:
+        self._inner = inner
+        self._stream = stream
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return _generator(self._inner, self._stream)
+
+
+async def _coroutine(inner: Coroutine[Any, Any, Any], stream: Stream) -> Any:
+    return await _Steps(inner, stream)
+
+
+async def _async_generator(inner: AsyncGenerator[Any, Any], stream: Stream) -> AsyncGenerator[Any, Any]:
+    guard = stream.guard
+    step = inner.__anext__()
+    while True:
+        # One step of an async generator is an awaitable with an end of its own, which is not the stream's.
+        awaited = _Step(stream)
+        try:
+            item = await _Steps(step, awaited)
+        except StopAsyncIteration:
+            guard(stream.finished, None)
+            return
+        except BaseException as error:
+            guard(stream.finished, error)
+            raise
+        guard(stream.got, item)
+        try:
+            sent = yield item
+        except GeneratorExit:
+            try:
+                await _Steps(inner.aclose(), _Step(stream))
+            finally:
+                guard(stream.finished, GeneratorExit())
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever was thrown in goes on to the host's generator
+            step = inner.athrow(error)
+        else:
+            step = inner.__anext__() if sent is None else inner.asend(sent)
+
+
+class _Step(Stream):
+    """One step of an async generator: attaches like the whole stream, and reports nothing itself."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, whole: Stream) -> None:
+        super().__init__(whole.guard)
+        self._whole = whole
+
+    def enter(self) -> None:
+        self._whole.enter()
+
+    def leave(self) -> None:
+        self._whole.leave()
+
+    def got(self, value: Any) -> None:  # noqa: ARG002 - what it passes up are the event loop's futures
+        self._whole.leave()
+
+    def finished(self, error: BaseException | None, value: Any = None) -> None:  # noqa: ARG002 - of one step only
+        self._whole.leave()
+
+
+class _IteratorProxy(wrapt.ObjectProxy[Any]):
+    """An iterator that is no generator, passing for the object it wraps."""
+
+    def __init__(self, wrapped: Any, stream: Stream) -> None:
+        super().__init__(wrapped)
+        self._self_stream = stream
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        stream = self._self_stream
+        stream.guard(stream.enter)
+        try:
+            item = next(self.__wrapped__)
+        except StopIteration:
+            stream.guard(stream.finished, None)
+            raise
+        except BaseException as error:
+            stream.guard(stream.finished, error)
+            raise
+        stream.guard(stream.got, item)
+        return item
+
+    def close(self) -> Any:
+        """Close the wrapped iterator, where it can be closed."""
+        stream = self._self_stream
+        stream.guard(stream.enter)
+        try:
+            return self.__wrapped__.close()
+        finally:
+            stream.guard(stream.finished, GeneratorExit())
+
+    def __del__(self) -> None:
+        stream = getattr(self, "_self_stream", None)
+        if stream is not None:
+            stream.dropped()

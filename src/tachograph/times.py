@@ -1,0 +1,35 @@
+"""Nanoseconds, as people and JSON read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+def milliseconds(nanoseconds: float) -> float:
+    """Nanoseconds as milliseconds, to the microsecond."""
+    return round(nanoseconds / 1_000_000, 3)
+
+
+def timestamp(moment_ns: int) -> str:
+    """Nanoseconds since the epoch as ISO 8601 in UTC, to the microsecond."""
+    moment = datetime.fromtimestamp(moment_ns // 1_000_000_000, timezone.utc)
+    return moment.replace(microsecond=moment_ns // 1_000 % 1_000_000, tzinfo=None).isoformat() + "Z"
+
+
+def moment(value: str | datetime | float) -> int:
+    """A moment as nanoseconds since the epoch.
+
+    Args:
+        value: ISO 8601 text, a datetime (naive: UTC) or seconds since the epoch.
+
+    Raises:
+        ValueError: naming the value and what is expected.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise ValueError(f"{value!r} is no moment; write it like 2026-01-17T13:00:00Z") from None
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
+    return int(value * 1_000_000_000)

@@ -1,0 +1,206 @@
+"""Who did, asked and decided what, in order?
+
+Entries of *derived* events are made here from the operations that carry them; their ids are those of the
+operation plus the event's type, so every reading of the same records gives the same ids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tachograph import names
+from tachograph.records import Event, Operation
+from tachograph.times import milliseconds, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from tachograph.records import Record
+
+Entry = dict[str, Any]
+_Timed = tuple[int, int, str, Entry]  # moment, rank among equals, event id, entry
+
+
+def audit_view(
+    records: Iterable[Record],
+    *,
+    session_id: str | None = None,
+    event_type: str | None = None,
+    category: str | None = None,
+    correlation_id: str | None = None,
+    critical: bool | None = None,
+    since_ns: int | None = None,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The audit log, oldest entry first; with ``limit`` the newest so many.
+
+    Raises:
+        ValueError: for an event type or category that does not exist, or a negative limit.
+    """
+    if event_type is not None and event_type not in names.EVENTS:
+        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
+    categories = sorted({kind for kind, _ in names.EVENTS.values()})
+    if category is not None and category not in categories:
+        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit={limit}: expected a whole number from 0 up")
+
+    def wanted(moment_ns: int, entry: Entry) -> bool:
+        kind, is_critical = names.EVENTS[entry["event_type"]]
+        return (
+            (event_type is None or entry["event_type"] == event_type)
+            and (category is None or kind == category)
+            and (critical is None or is_critical == critical)
+            and (since_ns is None or moment_ns >= since_ns)
+        )
+
+    found = [
+        timed
+        for record in records
+        if (session_id is None or record.session_id == session_id)
+        and (correlation_id is None or record.correlation_id == correlation_id)
+        for timed in _entries(record)
+        if wanted(timed[0], timed[3])
+    ]
+    found.sort(key=lambda timed: timed[:3])
+    entries = [entry for *_, entry in found]
+    return entries if limit is None else entries[len(entries) - min(limit, len(entries)) :]
+
+
+def _entries(record: Record) -> Iterator[_Timed]:
+    if isinstance(record, Event):
+        yield (
+            record.timestamp_ns,
+            2,
+            record.id,
+            {
+                **_head(record.timestamp_ns, record.type, record.id, record),
+                **{key: value for key, value in record.payload.items() if key not in _HEAD},
+            },
+        )
+    elif record.kind in _OF_KIND:
+        yield from _OF_KIND[record.kind](record)
+
+
+_HEAD = ("timestamp", "event_type", "event_id", "session_id", "correlation_id", "trace_id", "span_id", "critical")
+
+
+def _head(moment_ns: int, event_type: str, event_id: str, record: Record) -> Entry:
+    return {
+        "timestamp": timestamp(moment_ns),
+        "event_type": event_type,
+        "event_id": event_id,
+        "session_id": record.session_id,
+        "correlation_id": record.correlation_id,
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "critical": names.EVENTS[event_type][1],
+    }
+
+
+def _at_start(operation: Operation, rank: int, event_type: str, **payload: Any) -> _Timed:
+    event_id = f"{operation.id}:{event_type}"
+    moment_ns = operation.start_ns
+    return moment_ns, rank, event_id, {**_head(moment_ns, event_type, event_id, operation), **payload}
+
+
+def _at_end(operation: Operation, rank: int, event_type: str, **payload: Any) -> _Timed:
+    event_id = f"{operation.id}:{event_type}"
+    moment_ns = operation.end_ns or operation.start_ns
+    return moment_ns, rank, event_id, {**_head(moment_ns, event_type, event_id, operation), **payload}
+
+
+def _agent(run: Operation) -> Iterator[_Timed]:
+    facts = run.attributes
+    outermost = not facts.get(names.NESTED)
+    if outermost:
+        yield _at_start(run, 0, "task_started", task_id=run.id, agent_type=run.name)
+    if names.SWITCH_FROM in facts:
+        yield _at_start(
+            run,
+            1,
+            "agent_switched",
+            from_agent=facts[names.SWITCH_FROM],
+            to_agent=facts.get(names.SWITCH_TO, run.name),
+            reason=facts.get(names.SWITCH_REASON),
+        )
+    yield _at_start(run, 2, "agent_processing_started", agent_type=run.name)
+    if run.end_ns is None:
+        return
+    if run.outcome == "error":
+        yield _at_end(
+            run, 3, "agent_error", agent_type=run.name, error_type=run.error_type, error_message=run.error_message
+        )
+    yield _at_end(
+        run,
+        4,
+        "agent_processing_completed",
+        agent_type=run.name,
+        duration_ms=milliseconds(run.duration_ns),
+        success=run.outcome == "ok",
+        outcome=run.outcome,
+        recovered_errors=list(facts.get(names.RECOVERED, ())),
+    )
+    if outermost:
+        yield _at_end(run, 5, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
+
+
+def _model(call: Operation) -> Iterator[_Timed]:
+    facts = call.attributes
+    yield _at_start(
+        call,
+        2,
+        "llm_request_started",
+        model=call.name,
+        messages_count=facts.get(names.REQUEST_MESSAGES),
+        tools_count=facts.get(names.REQUEST_TOOLS),
+    )
+    if call.end_ns is None:
+        return
+    if call.outcome == "error":
+        yield _at_end(
+            call, 3, "llm_request_failed", model=call.name, error=call.error_message, error_type=call.error_type
+        )
+        return
+    prompt, completion = facts.get(names.INPUT_TOKENS), facts.get(names.OUTPUT_TOKENS)
+    yield _at_end(
+        call,
+        3,
+        "llm_request_completed",
+        model=call.name,
+        duration_ms=milliseconds(call.duration_ns),
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=None if prompt is None and completion is None else (prompt or 0) + (completion or 0),
+        has_tool_calls=bool(facts.get(names.RESPONSE_TOOL_CALLS)),
+        outcome=call.outcome,
+    )
+
+
+def _tool(call: Operation) -> Iterator[_Timed]:
+    known = {"tool_name": call.name, "call_id": call.attributes.get(names.TOOL_CALL_ID)}
+    refused = call.outcome == "refused"
+    why = {"refused": True, "error_type": call.error_type, "error": call.error_message} if refused else {}
+    yield _at_start(call, 2, "tool_execution_requested", **known, agent=call.agent, **why)
+    if refused or call.outcome == "waiting":
+        return
+    yield _at_start(call, 3, "tool_execution_started", **known)
+    if call.end_ns is None:
+        return
+    took = milliseconds(call.duration_ns)
+    if call.outcome == "ok":
+        yield _at_end(call, 3, "tool_execution_completed", **known, duration_ms=took)
+    else:
+        yield _at_end(
+            call,
+            3,
+            "tool_execution_failed",
+            **known,
+            duration_ms=took,
+            error_type=call.error_type,
+            error=call.error_message,
+            outcome=call.outcome,
+        )
+
+
+_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool}

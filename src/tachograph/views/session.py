@@ -1,0 +1,178 @@
+"""What did this session do and what did it cost?"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tachograph import names
+from tachograph.times import milliseconds, timestamp
+
+if TYPE_CHECKING:
+    from tachograph.records import Operation
+    from tachograph.tally import ModelTally, Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMetrics:
+    """Figures of one session. Durations in milliseconds; zeros for a session nobody has heard of.
+
+    ``total_requests`` are the finished ones and sum up to successful + failed + incomplete; averages are over
+    the successful ones. Tokens: cached ones are part of the prompt, reasoning part of the completion.
+    ``cost.amount`` is None while no price is known; ``evicted`` says what detail the bounds have dropped (never
+    counters); ``complete`` is False where the source cannot know everything, for the named ``reasons``.
+    """
+
+    session_id: str
+    user_id: str | None = None
+    status: str = "unknown"
+    first_seen: str | None = None
+    last_seen: str | None = None
+    agent_runs: int = 0
+    agent_switches: int = 0
+    tool_calls: int = 0
+    processing_duration_ms: float = 0
+    errors: int = 0
+    recovered_errors: int = 0
+    total_requests: int = 0
+    successful_requests: int = 0
+    failed_requests: int = 0
+    incomplete_requests: int = 0
+    streamed_requests: int = 0
+    active_requests: int = 0
+    total_duration_ms: float = 0
+    average_duration_ms: float = 0
+    total_prompt_tokens: int = 0
+    total_completion_tokens: int = 0
+    total_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    average_tokens_per_request: float = 0
+    requests_with_tools: int = 0
+    token_efficiency: float = 0
+    tokens_by_model: dict[str, dict[str, int]] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    agents: dict[str, dict[str, float]] = field(default_factory=dict)
+    tools: dict[str, dict[str, float]] = field(default_factory=dict)
+    switches: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+    errors_by_agent: dict[str, dict[str, int]] = field(default_factory=dict)
+    recovered_errors_by_agent: dict[str, dict[str, int]] = field(default_factory=dict)
+    tool_errors: dict[str, int] = field(default_factory=dict)
+    llm_errors: dict[str, int] = field(default_factory=dict)
+    hitl: dict[str, dict[str, int]] = field(default_factory=dict)
+    tasks: int = 0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    evicted: dict[str, int] = field(default_factory=dict)
+    complete: bool = True
+    reasons: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ...] = ()) -> SessionMetrics:
+    """The figures a tally holds."""
+    if tally is None:
+        return SessionMetrics(session_id=session_id, cost=_cost({}), complete=not reasons, reasons=list(reasons))
+    total = tally.tokens
+    return SessionMetrics(
+        session_id=session_id,
+        user_id=tally.user_id,
+        status="deleted" if tally.deleted else "active" if tally.open else "idle",
+        first_seen=None if tally.first_ns is None else timestamp(tally.first_ns),
+        last_seen=None if tally.first_ns is None else timestamp(tally.last_ns),
+        agent_runs=tally.agent_runs,
+        agent_switches=tally.agent_switches,
+        tool_calls=tally.tool_calls,
+        processing_duration_ms=milliseconds(tally.processing_ns),
+        errors=tally.errors,
+        recovered_errors=tally.recovered_errors,
+        total_requests=tally.successful + tally.failed + tally.incomplete,
+        successful_requests=tally.successful,
+        failed_requests=tally.failed,
+        incomplete_requests=tally.incomplete,
+        streamed_requests=tally.streamed,
+        active_requests=tally.active,
+        total_duration_ms=milliseconds(tally.request_ns),
+        average_duration_ms=round(tally.successful_ns / 1_000_000 / max(tally.successful, 1), 2),
+        total_prompt_tokens=total.prompt_tokens,
+        total_completion_tokens=total.completion_tokens,
+        total_tokens=total.prompt_tokens + total.completion_tokens,
+        cached_tokens=total.cached_tokens,
+        reasoning_tokens=total.reasoning_tokens,
+        average_tokens_per_request=round(tally.successful_tokens / max(tally.successful, 1), 2),
+        requests_with_tools=tally.with_tools,
+        token_efficiency=round(total.completion_tokens / max(total.prompt_tokens, 1), 4),
+        tokens_by_model={name: _model(model) for name, model in sorted(tally.models.items())},
+        cost=_cost(tally.models),
+        agents={
+            name: {
+                "count": agent.count,
+                "total_duration_ms": milliseconds(agent.total_duration_ns),
+                "success_count": agent.success_count,
+                "failure_count": agent.failure_count,
+            }
+            for name, agent in sorted(tally.agents.items())
+        },
+        tools={
+            name: {
+                "requested": tool.requested,
+                "completed": tool.completed,
+                "failed": tool.failed,
+                "refused": tool.refused,
+                "requires_approval": tool.requires_approval,
+                "total_duration_ms": milliseconds(tool.total_duration_ns),
+            }
+            for name, tool in sorted(tally.tools.items())
+        },
+        switches=dict(sorted(tally.switches.items())),
+        outcomes=dict(sorted(tally.outcomes.items())),
+        errors_by_agent={name: dict(sorted(types.items())) for name, types in sorted(tally.errors_by_agent.items())},
+        recovered_errors_by_agent={
+            name: dict(sorted(types.items())) for name, types in sorted(tally.recovered_by_agent.items())
+        },
+        tool_errors=dict(sorted(tally.tool_errors.items())),
+        llm_errors=dict(sorted(tally.llm_errors.items())),
+        tasks=tally.tasks,
+        requests=[_request(call) for call in sorted(tally.requests, key=lambda call: (call.start_ns, call.id))],
+        evicted={"requests": tally.evicted_requests},
+        complete=not reasons,
+        reasons=list(reasons),
+    )
+
+
+def _model(model: ModelTally) -> dict[str, int]:
+    return {
+        "requests": model.requests,
+        "prompt_tokens": model.prompt_tokens,
+        "completion_tokens": model.completion_tokens,
+        "total_tokens": model.prompt_tokens + model.completion_tokens,
+        "cached_tokens": model.cached_tokens,
+        "reasoning_tokens": model.reasoning_tokens,
+    }
+
+
+def _cost(models: dict[str, ModelTally]) -> dict[str, Any]:
+    # No price table is consulted yet, so every model is unpriced: unknown is said, never 0.
+    return {"amount": None, "currency": "USD", "complete": not models, "unpriced_models": sorted(models)}
+
+
+def _request(call: Operation) -> dict[str, Any]:
+    # Unknown usage is None, not 0: a provider that reports nothing has not said that nothing was used.
+    prompt = call.attributes.get(names.INPUT_TOKENS)
+    completion = call.attributes.get(names.OUTPUT_TOKENS)
+    known = prompt is not None or completion is not None
+    return {
+        "timestamp": timestamp(call.start_ns),
+        "model": call.name,
+        "duration_ms": milliseconds(call.duration_ns),
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": (prompt or 0) + (completion or 0) if known else None,
+        "has_tool_calls": bool(call.attributes.get(names.RESPONSE_TOOL_CALLS)),
+        "success": call.outcome == "ok",
+        "error": call.error_message or call.error_type,
+    }
