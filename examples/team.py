@@ -23,7 +23,6 @@ def roof_area(city: str) -> int:
 
     Args:
         city: English name of the office's city.
-
     """
     if city not in ROOF_M2:
         message = f"we have no office in {city!r}, only in {', '.join(ROOF_M2)}"
@@ -37,7 +36,6 @@ def power_price(city: str) -> float:
 
     Args:
         city: English name of the office's city.
-
     """
     return EUR_PER_KWH[city]
 

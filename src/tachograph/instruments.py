@@ -125,7 +125,7 @@ class Instruments:
         if run.outcome == "error":
             point[names.ERROR_TYPE] = run.error_type
             self._made[names.AGENT_ERRORS].add(
-                1, {names.RUN_BY: run.name, names.ERROR_TYPE: run.error_type or ""}, context
+                1, {names.AGENT_NAME: run.name, names.ERROR_TYPE: run.error_type or ""}, context
             )
         self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
 

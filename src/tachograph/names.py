@@ -94,7 +94,7 @@ SUBJECT: Final = _attribute(
 )
 OUTCOME: Final = _attribute("tachograph.outcome", str, "how it ended, where that is neither ok nor error")
 PARENT_ID: Final = _attribute("tachograph.parent.id", str, "enclosing operation, where the parent span is another")
-RUN_BY: Final = _attribute("tachograph.agent.name", str, "agent the operation ran in, as the ledger shows it")
+RUN_BY: Final = _attribute("tachograph.parent.agent.name", str, "agent it ran in, as the ledger shows it")
 NESTED: Final = _attribute("tachograph.agent.nested", bool, "true for an agent run inside another agent run")
 STEP: Final = _attribute("tachograph.step", int, "number of the agent step it happened in, from 1")
 STEPS: Final = _attribute("tachograph.agent.steps", int, "steps an agent run took")
@@ -196,7 +196,7 @@ SWITCHES: Final = _metric(
     "tachograph.agent.switches", "counter", "{switch}", "hand-overs between agents", (SWITCH_FROM, SWITCH_TO)
 )
 AGENT_ERRORS: Final = _metric(
-    "tachograph.agent.errors", "counter", "{error}", "agent runs that ended in an error", (RUN_BY, ERROR_TYPE)
+    "tachograph.agent.errors", "counter", "{error}", "agent runs that ended in an error", (AGENT_NAME, ERROR_TYPE)
 )
 SESSIONS_ACTIVE: Final = _metric(
     "tachograph.sessions.active", "observable_gauge", "{session}", "sessions with an operation open"

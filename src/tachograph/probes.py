@@ -195,7 +195,7 @@ class _Driver:
         if call.live is not None:
             self._recorder.end(call.live, _outcome(call.error), facts, call.error)
         elif facts and call.inside is not None:
-            call.inside.later.update(facts)
+            call.inside.add(facts)
         # An exception holds the frames it passed through, and they this call: do not close that circle.
         call.result = call.error = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,10 @@ class Live:
         """Kind of the operation."""
         return self.record.kind
 
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Facts learned on the way; unknown ones (None) take nothing back."""
+        self.later.update((name, value) for name, value in facts.items() if value is not None)
+
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
         context = with_scope(self.scope, base)
@@ -130,6 +135,7 @@ class Recorder:
         self._process_session = process_session
         self._clock = clock
         self._open: dict[str, Live] = {}
+        self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     # ---------------------------------------------------------------------------------------------------- scope
     def scope(self) -> Scope:
@@ -144,6 +150,13 @@ class Recorder:
     def open(self, kind: Kind) -> list[Live]:
         """The operations of a kind under way, in any thread."""
         return [live for live in list(self._open.values()) if live.kind == kind]
+
+    def first_sight(self, thing: Any) -> bool:
+        """Whether an object of the host is seen for the first time. By identity; it is neither hashed nor kept."""
+        if self._sighted.get(id(thing)) is thing:
+            return False
+        self._sighted[id(thing)] = thing
+        return True
 
     # ---------------------------------------------------------------------------------------------- begin, end
     def begin(self, start: Start) -> Live:
@@ -218,8 +231,8 @@ class Recorder:
         begun = live.record
         if self._open.pop(begun.id, None) is None:
             return
-        later = {**live.later, **(facts or {})}
-        later = {name: value for name, value in later.items() if value is not None}
+        live.add(facts or {})
+        later = live.later
         outcome = later.pop(names.OUTCOME, outcome)
         error_type = error_message = None
         if outcome in ("error", "refused") and error is not None:

@@ -98,7 +98,7 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
             duration_ms=None,
             depth=depth,
             kind="event",
-            name=record.type,
+            name=f"{record.type} {record.payload.get('agent_type') or ''}".rstrip(),
             outcome=None,
             error_type=None,
             id=record.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from smolagents.agents import MultiStepAgent
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from tachograph.recorder import Facts, Live
 
 _MAX_RECOVERED = 1_000
-
-# Agents already announced. An agent object may be deep-copied, unpickled or older than the hooks, so each run asks.
-_registered: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-
 
 # ------------------------------------------------------------------------------------------------------- a run
 def run_began(call: Call) -> Start:
@@ -171,9 +166,9 @@ def made(call: Call) -> None:
 
 
 def _announce(call: Call, agent: Any) -> None:
-    if _registered.get(id(agent)) is agent:
+    # An agent may be deep-copied, unpickled or older than the hooks, so each run asks too.
+    if not call.recorder.first_sight(agent):
         return
-    _registered[id(agent)] = agent
     call.recorder.event(
         "agent_registered",
         {

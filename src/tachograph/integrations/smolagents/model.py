@@ -119,13 +119,14 @@ def call_ended(call: Call) -> Facts:
     """What the message says was used."""
     message = call.result
     usage = getattr(message, "token_usage", None)
-    facts: Facts = {}
-    # Above all else the usage the framework reports; an absent one stays absent.
-    facts[names.INPUT_TOKENS] = _count(getattr(usage, "input_tokens", None))
-    facts[names.OUTPUT_TOKENS] = _count(getattr(usage, "output_tokens", None))
     calls = getattr(message, "tool_calls", None)
-    facts[names.RESPONSE_TOOL_CALLS] = len(calls) if type(calls) is list and calls else None
-    return facts | {name: value for name, value in response_facts(getattr(message, "raw", None)).items() if value}
+    return {
+        **response_facts(getattr(message, "raw", None)),
+        # The usage the framework reports; what it does not know stays unknown.
+        names.INPUT_TOKENS: _count(getattr(usage, "input_tokens", None)),
+        names.OUTPUT_TOKENS: _count(getattr(usage, "output_tokens", None)),
+        names.RESPONSE_TOOL_CALLS: len(calls) if type(calls) is list and calls else None,
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- a stream
@@ -188,8 +189,7 @@ def responded(call: Call) -> Facts | None:
 def chunk_responded(call: Call, chunk: Any) -> None:
     """The client's stream yielded a chunk."""
     if call.inside is not None and call.inside.kind == "model":
-        facts = {name: value for name, value in response_facts(chunk).items() if value is not None}
-        call.inside.later.update(facts)
+        call.inside.add(response_facts(chunk))
 
 
 def response_facts(response: Any) -> Facts:

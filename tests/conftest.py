@@ -1,0 +1,25 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tachograph.testing import Capture, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Settings of the machine that runs the tests are none of theirs, and nothing here is to reach for a hub.
+for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAPH_", "OPENAI_"))]:
+    del os.environ[name]
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture
+def captured() -> Iterator[Capture]:
+    """Everything recorded during the test, by a strict guard."""
+    with capture() as everything:
+        yield everything
