@@ -119,7 +119,7 @@ def operation_from_span(span: ReadableSpan) -> Operation | None:
     return Operation(
         id=format_span_id(span.context.span_id),
         kind=cast("Kind", kind),
-        name=attributes.get(names.SUBJECT) or attributes.get(_SUBJECTS.get(str(kind), ""), ""),
+        name=attributes.get(names.SUBJECT, attributes.get(_SUBJECTS.get(str(kind), ""), "")),
         session_id=attributes.get(names.SESSION_ID, ""),
         correlation_id=attributes.get(names.CORRELATION_ID, ""),
         start_ns=span.start_time or 0,

@@ -9,6 +9,7 @@ suspended. The operation ends exactly once: on exhaustion, error, close, garbage
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 import types
 import weakref
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from tachograph.guard import Guard
     from tachograph.recorder import Live
+
+    _Proxy = wrapt.ObjectProxy[Any]
+else:
+    _Proxy = wrapt.ObjectProxy  # generic from wrapt 2 on
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -64,14 +69,26 @@ class Stream:
 
     def enter(self) -> None:
         """The host's code is about to go on."""
-        self._token = None
-        if self._context is not None:
-            self._token = attach(self._context())
-        self._resumed_ns = time.perf_counter_ns()
+        self.attach()
+        self.resume()
 
     def leave(self) -> None:
         """The host's code has stopped again."""
         self._active_ns += time.perf_counter_ns() - self._resumed_ns
+        self.detach()
+
+    def resume(self) -> None:
+        """What counts as its time goes on."""
+        self._resumed_ns = time.perf_counter_ns()
+
+    def attach(self) -> None:
+        """Our context comes into force, until :meth:`detach` in the same call."""
+        self._token = None
+        if self._context is not None:
+            self._token = attach(self._context())
+
+    def detach(self) -> None:
+        """The caller's context is back."""
         token, self._token = self._token, None
         if token is not None:
             detach(token)
@@ -101,7 +118,7 @@ class Stream:
         self.guard(self._drop)
 
     def _drop(self) -> None:
-        self._resumed_ns = time.perf_counter_ns()
+        self.resume()
         self.finished(GeneratorExit())
 
     def watch(self, driver: Any) -> None:
@@ -153,37 +170,33 @@ def within(function: F, context: Callable[[], Context], guard: Guard) -> F:
 _WORKED_OFF_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-def _generator(inner: Generator[Any, Any, Any], stream: Stream) -> Generator[Any, Any, Any]:
+def _generator(inner: Any, stream: Stream) -> Generator[Any, Any, Any]:
+    # A coroutine has no __next__, so it is begun and resumed as all of them can be.
     guard = stream.guard
-    resume: Callable[..., Any] = inner.__next__
-    values: tuple[Any, ...] = ()
+    resume: Callable[..., Any] = inner.send
+    value: Any = None
+    leaving = False
     while True:
         guard(stream.enter)
         try:
-            item = resume(*values)
+            item = resume(value)
         except StopIteration as stop:
-            guard(stream.finished, None, stop.value)
+            guard(stream.finished, GeneratorExit() if leaving else None, stop.value)
             return stop.value
         except BaseException as error:
+            value = None  # else an exception thrown in would hold this frame, which holds it
             guard(stream.finished, error)
             raise
-        guard(stream.got, item)
+        # One that yields although it was told to leave is still there, as it would be without us; only not for us.
+        guard(*((stream.finished, GeneratorExit()) if leaving else (stream.got, item)))
         try:
-            sent = yield item
-        except GeneratorExit:
-            guard(stream.enter)
-            try:
-                returned: Any = inner.close()  # type: ignore[func-returns-value]  # a value from Python 3.13 on
-            finally:
-                guard(stream.finished, GeneratorExit())
-            if returned is not None:
-                return returned
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever was thrown in goes on to the host's generator
-            resume, values = inner.throw, (error,)
-        else:
-            resume, values = (inner.__next__, ()) if sent is None else (inner.send, (sent,))
-        item = sent = None
+            value = yield item
+            resume = inner.send
+        except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on to the host's generator
+            # close() as well: what comes of it is then what would have come of it without us.
+            leaving = isinstance(error, GeneratorExit)
+            resume, value = inner.throw, error
+        item = None
 
 
 class _Steps:
@@ -200,61 +213,76 @@ class _Steps:
 
 
 async def _coroutine(inner: Coroutine[Any, Any, Any], stream: Stream) -> Any:
-    return await _Steps(inner, stream)
+    try:
+        value = await _Steps(inner, _Step(stream))
+    except BaseException as error:
+        stream.guard(stream.finished, error)
+        raise
+    stream.guard(stream.finished, None, value)
+    return value
 
 
 async def _async_generator(inner: AsyncGenerator[Any, Any], stream: Stream) -> AsyncGenerator[Any, Any]:
     guard = stream.guard
-    step = inner.__anext__()
+    step = _unseen(inner.__anext__)
+    leaving = False
     while True:
-        # One step of an async generator is an awaitable with an end of its own, which is not the stream's.
-        awaited = _Step(stream)
         try:
-            item = await _Steps(step, awaited)
+            item = await _Steps(step, _Step(stream))
         except StopAsyncIteration:
-            guard(stream.finished, None)
+            guard(stream.finished, GeneratorExit() if leaving else None)
             return
         except BaseException as error:
+            step = None
             guard(stream.finished, error)
             raise
-        guard(stream.got, item)
+        guard(*((stream.finished, GeneratorExit()) if leaving else (stream.got, item)))
         try:
             sent = yield item
-        except GeneratorExit:
-            try:
-                await _Steps(inner.aclose(), _Step(stream))
-            finally:
-                guard(stream.finished, GeneratorExit())
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever was thrown in goes on to the host's generator
+            step = inner.asend(sent)
+        except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on to the host's generator
+            leaving = isinstance(error, GeneratorExit)
             step = inner.athrow(error)
-        else:
-            step = inner.__anext__() if sent is None else inner.asend(sent)
+        item = sent = None
+
+
+def _unseen(begin: Callable[[], Any]) -> Any:
+    """``begin()``, without the event loop being told of an async generator: it closes ours, and so this one."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return begin()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
 
 
 class _Step(Stream):
-    """One step of an async generator: attaches like the whole stream, and reports nothing itself."""
+    """One step of an async generator, or a whole coroutine: an awaitable that has an end of its own.
+
+    Our context is in force while its code runs; its time is all of it, as what it waits for is its work.
+    """
 
     __slots__ = ("_whole",)
 
     def __init__(self, whole: Stream) -> None:
         super().__init__(whole.guard)
         self._whole = whole
+        whole.resume()
 
     def enter(self) -> None:
-        self._whole.enter()
+        self._whole.attach()
 
     def leave(self) -> None:
-        self._whole.leave()
+        self._whole.detach()
 
     def got(self, value: Any) -> None:  # noqa: ARG002 - what it passes up are the event loop's futures
-        self._whole.leave()
+        self._whole.detach()
 
     def finished(self, error: BaseException | None, value: Any = None) -> None:  # noqa: ARG002 - of one step only
-        self._whole.leave()
+        self._whole.detach()
 
 
-class _IteratorProxy(wrapt.ObjectProxy[Any]):
+class _IteratorProxy(_Proxy):
     """An iterator that is no generator, passing for the object it wraps."""
 
     def __init__(self, wrapped: Any, stream: Stream) -> None:

@@ -44,7 +44,7 @@ class Transcript:
     def __call__(self, *values: Any) -> None:
         self.lines.append(tuple(self._shown(value) for value in values))
 
-    def attempt(self, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def attempt(self, what: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call and write down what comes of it."""
         try:
             value = function(*args, **kwargs)
@@ -145,7 +145,7 @@ def function_of_a_module(log: Transcript) -> Play:
     _about(log, module.work)
     log.attempt("plain", module.work, 1)
     log.attempt("all", module.work, 1, "b", "c", "d", third=4.0, fourth=5)
-    log.attempt("names like ours", module.work, 1, wrapped=1, instance=2, args=3, kwargs=4, self=5, call=6, error=7)
+    log("names like ours", module.work(1, wrapped=1, instance=2, args=3, kwargs=4, self=5, call=6, error=7))
     log.attempt("too few", module.work)
     log.attempt("partial", functools.partial(module.work, 1), third=9)
     log("same", module.work is module.work, module.work == module.work, hash(module.work) == hash(module.work))

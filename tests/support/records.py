@@ -136,6 +136,9 @@ FIELD_ATTRIBUTES = frozenset(
 )
 """Attributes by which a span says what is a field in the record."""
 
+COUNTED_AT_START = frozenset({names.NESTED, names.SWITCH_FROM, names.SWITCH_TO})
+"""Facts that decide what a start counts as, so never known only at the end."""
+
 _free = sorted(names.ATTRIBUTES.keys() - FIELD_ATTRIBUTES)
 
 
@@ -192,13 +195,17 @@ def writings(draw: st.DrawFn) -> Written:
     return Written(record, at_start, at_end, span_parent_id)
 
 
-_values = st.one_of(_texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), _floats)
+payloads = st.dictionaries(
+    st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8),
+    st.one_of(_texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), _floats),
+    max_size=4,
+)
+"""What an event may say that a span can hold."""
 
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     """Every type of event with any payload that a span can hold, on a span."""
-    keys = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8)
     return Event(
         id=draw(_words),
         type=draw(st.sampled_from(sorted(names.EVENTS))),
@@ -207,7 +214,7 @@ def events(draw: st.DrawFn) -> Event:
         timestamp_ns=draw(st.integers(1, 2**62)),
         trace_id=f"{draw(st.integers(1, 2**128 - 1)):032x}",
         span_id=draw(_ids),
-        payload=draw(st.dictionaries(keys, _values, max_size=4)),
+        payload=draw(payloads),
     )
 
 
