@@ -172,7 +172,7 @@ def perform(captured: Capture, program: list[Step]) -> None:
     recorder.abandon_all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(programs)
 def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Step]) -> None:
     """Whatever the recorder writes, sessions, totals, audit log and timeline had from the spans alone are the same."""

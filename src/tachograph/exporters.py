@@ -29,7 +29,7 @@ from tachograph.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from opentelemetry._logs import Logger, LoggerProvider
+    from opentelemetry._logs import LoggerProvider, LogRecord
     from opentelemetry.metrics import Meter, MeterProvider
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Tracer
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _SIGNALS: Final = ("traces", "metrics", "logs")
 _GRPC_PORT: Final = 4317
+_MAX_EARLY: Final = 1_000
 _PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -76,7 +77,7 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _port(endpoint: str | None) -> int | None:
     try:
-        return urlsplit(endpoint or "").port
+        return urlsplit(endpoint if endpoint and "://" in endpoint else f"//{endpoint or ''}").port
     except ValueError:
         return None
 
@@ -128,30 +129,46 @@ class Providers:
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
         self._stamps: list[Any] = []
+        # A logger of the API comes to life when a provider is set.
+        self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
+        self._early: list[LogRecord] = []
         self._resolved = False
 
     # ------------------------------------------------------------------------------------------------- in force
     def tracer(self) -> Tracer:
         """The tracer in force now. Cheap: asked for at every start of an operation."""
         provider = self._explicit or trace.get_tracer_provider()
-        if provider is self._provider and self._tracer is not None:
+        if self._resolved and provider is self._provider and self._tracer is not None:
             return self._tracer
         with self._lock:
+            if not self._resolved:
+                self._guard(self._build)
+                self._resolved = True
+                early, self._early = self._early, []
+                for record in early:
+                    self._guard(self._logger.emit, record)
+                provider = self._explicit or trace.get_tracer_provider()
             return self._join(provider)
+
+    def meet(self) -> None:
+        """Join a provider that is set already; build none, as the program may be about to."""
+        provider = self._explicit or trace.get_tracer_provider()
+        if provider is not self._provider and not _is_proxy(provider):
+            with self._lock:
+                self._join(provider)
 
     def meter(self) -> Meter:
         """A meter, which may come to life later."""
         return metrics.get_meter(names.SCOPE, VERSION, self._meter_provider)
 
-    def logger(self) -> Logger:
-        """A logger, which may come to life later."""
-        return _logs.get_logger(names.SCOPE, VERSION, self._logger_provider)
+    def emit(self, record: LogRecord) -> None:
+        """Send a log event; one from before the first operation waits for the provider there will be by then."""
+        if self._resolved or self._logger_provider is not None or not _is_proxy(_logs.get_logger_provider()):
+            self._logger.emit(record)
+        elif len(self._early) < _MAX_EARLY:
+            self._early.append(record)
 
     def _join(self, provider: trace.TracerProvider) -> Tracer:
-        if not self._resolved:
-            self._resolved = True
-            self._guard(self._build)
-            provider = self._explicit or trace.get_tracer_provider()
         if provider is not self._provider or self._tracer is None:
             self._provider = provider
             self._tracer = provider.get_tracer(names.SCOPE, VERSION)

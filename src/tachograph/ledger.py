@@ -57,6 +57,8 @@ class Ledger:
         self._sessions: OrderedDict[str, Tally] = OrderedDict()
         self._correlations: OrderedDict[tuple[str, str], Tally] = OrderedDict()
         self._open: dict[str, Operation] = {}
+        # Who was told of the start: a tally that was made since, its session evicted or cleared, is told at the end.
+        self._begun: dict[str, tuple[Tally, ...]] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
         self._history: deque[Record] = deque()
         self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
@@ -95,14 +97,16 @@ class Ledger:
         if operation.id in self._known:
             return
         if operation.end_ns is None:
-            if operation.id not in self._open:
+            if operation.id not in self._begun:
                 self._open[operation.id] = operation
-                for tally in self._tallies(operation):
+                self._begun[operation.id] = tallies = tuple(self._tallies(operation))
+                for tally in tallies:
                     tally.started(operation)
             return
-        begun = self._open.pop(operation.id, None)
+        self._open.pop(operation.id, None)
+        begun = self._begun.pop(operation.id, ())
         for tally in self._tallies(operation):
-            if begun is None:
+            if not any(tally is told for told in begun):
                 tally.started(operation)
             tally.ended(operation)
         self._keep(operation)
@@ -151,7 +155,7 @@ class Ledger:
     def _evict(self, tallies: OrderedDict[Any, Tally], what: str) -> None:
         # The longest idle first; one with work under way only when the next few have work under way too, so that
         # an end seldom arrives at a tally that has not seen the start.
-        oldest = list(zip(range(32), tallies.items(), strict=False))
+        oldest = list(zip(range(min(32, len(tallies) - 1)), tallies.items(), strict=False))  # not the one just made
         victim = next((key for _, (key, tally) in oldest if not tally.open), oldest[0][1][0])
         del tallies[victim]
         self._evicted[what] += 1

@@ -20,7 +20,7 @@ from opentelemetry.context import attach, detach, get_current
 
 from tachograph.context import current, with_scope
 from tachograph.recorder import Start
-from tachograph.streams import Stream, streamed, within
+from tachograph.streams import StandIn, Stream, streamed, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -230,8 +230,8 @@ class Hooks:
         self.recorder = recorder
         self.guard = guard
         self.enabled = True
-        # Weak: classes made inside functions must stay collectable.
-        self._patched: weakref.WeakKeyDictionary[Any, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
+        # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
+        self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
         self.rows: dict[str, Hook] = {}
 
     def install(self, probe: Probe | Carry) -> None:
@@ -246,7 +246,7 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         drive: Any = _Driver(probe, self) if isinstance(probe, Probe) else self._carry
-        self._patch(owner, attribute, original, wrapt.FunctionWrapper(original, drive))
+        self._patch(owner, attribute, StandIn(original, drive))
         self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
@@ -272,7 +272,7 @@ class Hooks:
                 hooks.guard(hook, cls)
 
         if "__init_subclass__" not in self._patched.get(root, ()):
-            self._patch(root, "__init_subclass__", inherited, classmethod(__init_subclass__))
+            self._patch(root, "__init_subclass__", _Announcement(__init_subclass__, inherited))
 
     def _carry(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         decorator = wrapped(*args, **kwargs)
@@ -281,9 +281,9 @@ class Hooks:
         context = self.guard(get_current)
         return lambda function: decorator(self.guard(within, function, lambda: context, self.guard, default=function))
 
-    def _patch(self, owner: Any, attribute: str, original: Any, patch: Any) -> None:
+    def _patch(self, owner: Any, attribute: str, patch: Any) -> None:
         setattr(owner, attribute, patch)
-        self._patched.setdefault(owner, {})[attribute] = (original, patch)
+        self._patched.setdefault(owner, {})[attribute] = weakref.ref(patch)
 
     def _row(self, hook: Hook) -> None:
         # Classes made inside functions can be many, all with one label; bounded for those made with many.
@@ -294,15 +294,25 @@ class Hooks:
         """Put everything back as it was. A patch that somebody put over ours stays; ours is then without effect."""
         self.enabled = False
         for owner, patches in list(self._patched.items()):
-            for attribute, (original, patch) in patches.items():
-                if vars(owner).get(attribute) is not patch:
+            for attribute, reference in patches.items():
+                patch = reference()
+                if patch is None or vars(owner).get(attribute) is not patch:
                     continue
+                original = patch.inherited if isinstance(patch, _Announcement) else patch.__wrapped__
                 if original is None:
                     delattr(owner, attribute)
                 else:
                     setattr(owner, attribute, original)
         self._patched.clear()
         self.rows.clear()
+
+
+class _Announcement(classmethod):  # type: ignore[type-arg]  # not generic before Python 3.12
+    """An ``__init_subclass__`` of ours, in the place of the one the class had, if any."""
+
+    def __init__(self, function: Callable[..., Any], inherited: Any) -> None:
+        super().__init__(function)
+        self.inherited = inherited
 
 
 def descendants(root: type) -> list[type]:

@@ -26,7 +26,6 @@ from tachograph.redact import error_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from opentelemetry._logs import Logger
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -105,7 +104,7 @@ class Recorder:
 
     Args:
         tracer: gives the tracer in force; asked at every start, as providers may appear at any time.
-        logger: for log events.
+        emit: sends a log event.
         instruments: for metrics.
         ledger: the other writing.
         guard: around each write.
@@ -118,7 +117,7 @@ class Recorder:
         self,
         *,
         tracer: Callable[[], Tracer],
-        logger: Logger,
+        emit: Callable[[LogRecord], None],
         instruments: Instruments,
         ledger: Ledger,
         guard: Guard,
@@ -127,7 +126,7 @@ class Recorder:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tracer = tracer
-        self._logger = logger
+        self._send = emit
         self._instruments = instruments
         self._ledger = ledger
         self._guard = guard
@@ -170,6 +169,8 @@ class Recorder:
         around = trace.get_current_span(base).get_span_context()
         around_id = format_span_id(around.span_id) if around.is_valid else None
         facts = {name: value for name, value in start.facts.items() if value is not None}
+        if scope.conversation_id is not None:
+            facts[names.CONVERSATION_ID] = scope.conversation_id
         open_record = Operation(
             id="",
             kind=start.kind,
@@ -271,6 +272,10 @@ class Recorder:
         if record.kind == "model" and outcome == "error":
             self._guard(self._model_exception, record, context)
 
+    def after_fork(self) -> None:
+        """A child process: what is open goes on in the parent, and ends there."""
+        self._open.clear()
+
     def abandon_all(self) -> None:
         """End whatever is still open: the process is about to."""
         for live in list(self._open.values()):
@@ -339,7 +344,7 @@ class Recorder:
     def _emit(self, event: Event, context: Context) -> None:
         attributes = codec.event_attributes(event)
         name = names.EVENT_PREFIX + event.type
-        self._logger.emit(
+        self._send(
             LogRecord(
                 timestamp=event.timestamp_ns,
                 context=context,
@@ -358,7 +363,7 @@ class Recorder:
             names.SESSION_ID: call.session_id,
             names.CORRELATION_ID: call.correlation_id,
         }
-        self._logger.emit(
+        self._send(
             LogRecord(
                 timestamp=call.end_ns,
                 context=context,

@@ -107,7 +107,7 @@ class Runtime:
         )
         self.recorder = Recorder(
             tracer=self.providers.tracer,
-            logger=self.providers.logger(),
+            emit=self.providers.emit,
             instruments=self.instruments,
             ledger=self.ledger,
             guard=self.guard,
@@ -123,6 +123,7 @@ class Runtime:
         self.wants_summary = False
         self.started = False
         self.stopped = False
+        self._process = os.getpid()
         self._session_id = config.session_id
         _fork_aware.add(self)
 
@@ -136,6 +137,7 @@ class Runtime:
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
         self.ledger.after_fork()
+        self.recorder.after_fork()
         self._session_id = self.config.session_id
 
     def succeed(self, before: Runtime) -> None:
@@ -154,11 +156,12 @@ class Runtime:
         """
         wanted = self.config.integrations
         known = {integration.name for integration in REGISTRY}
-        for name in wanted:
-            if name not in known:
-                raise IntegrationError(
-                    f"integrations={name!r}: no such integration; there are: {', '.join(sorted(known))}"
-                )
+        place = self.config.sources.get("integrations", "integrations")
+        problems = [
+            f"{place}: {name!r}: no such integration; there are: {', '.join(sorted(known))}"
+            for name in wanted
+            if name not in known
+        ]
         for integration in REGISTRY:
             if wanted and integration.name not in wanted:
                 self.statuses[integration.name] = Status(
@@ -169,11 +172,13 @@ class Runtime:
             self.statuses[integration.name] = status
             if status.state != "waiting":
                 if wanted:
-                    raise IntegrationError(f"{integration.name}: {status.note}")
-                if status.state == "refused":
+                    problems.append(f"{place}: {integration.name}: {status.note}")
+                elif status.state == "refused":
                     self.complain(f"{integration.name} is not instrumented: {status.note}")
                 continue
             when_imported(integration.module, functools.partial(self._imported, status))
+        if problems:
+            raise IntegrationError("; ".join(problems))
 
     @staticmethod
     def _examine(integration: Integration) -> Status:
@@ -238,6 +243,8 @@ class Runtime:
         self.stop()
 
     def _print_summary(self) -> None:
+        if sys.stderr is None or os.getpid() != self._process:
+            return
         offered = self.offers_summary and sys.stderr.isatty() and not self.providers.exporting
         if not {"0": False, "1": True, "auto": self.wants_summary or offered}[self.config.summary]:
             return
@@ -337,6 +344,7 @@ def start(
                 runtime.instrument()
             except IntegrationError as error:
                 if not automatic:
+                    runtime.stop()
                     raise
                 _say(str(error))
         if running is not None:
@@ -373,4 +381,6 @@ def install(runtime: Runtime | None) -> Runtime | None:
 
 
 def _say(message: str) -> None:
-    print(f"tachograph: {message}", file=sys.stderr)  # noqa: T201 - the promised loud line, before logging is set up
+    if sys.stderr is not None:
+        # Guarded: it may be closed, or a pipe that nobody reads, and the program is not to end for that.
+        Guard()(functools.partial(print, f"tachograph: {message}", file=sys.stderr, flush=True))

@@ -62,7 +62,10 @@ class Binding:
         self._entered: list[tuple[Scope, Any]] = []
 
     def _context(self) -> Context:
-        scope = self._make(runtime.current().recorder.scope())
+        tachograph = runtime.current()
+        # Spans of the program's own that start in here carry the ids from the first one on.
+        tachograph.guard(tachograph.providers.meet)
+        scope = self._make(tachograph.recorder.scope())
         context = with_scope(scope)
         return into_baggage(scope, context) if self._propagate else context
 

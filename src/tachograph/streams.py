@@ -8,6 +8,8 @@ suspended. The operation ends exactly once: on exhaustion, error, close, garbage
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import sys
 import time
@@ -16,12 +18,12 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach, detach, get_current
 
 from tachograph import names
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
     from opentelemetry.context import Context
 
@@ -29,10 +31,46 @@ if TYPE_CHECKING:
     from tachograph.recorder import Live
 
     _Proxy = wrapt.ObjectProxy[Any]
-else:
-    _Proxy = wrapt.ObjectProxy  # generic from wrapt 2 on
+    _Function = wrapt.FunctionWrapper[..., Any]
+    _BoundFunction = wrapt.BoundFunctionWrapper[..., Any]
+else:  # generic from wrapt 2 on
+    _Proxy, _Function, _BoundFunction = wrapt.ObjectProxy, wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class _BoundStandIn(_BoundFunction):
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        owner = _bound_to(self)
+        return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        owner = _bound_to(self)
+        if owner is None:  # asked of its class, whose name its own name has
+            owner = functools.reduce(getattr, self.__qualname__.split(".")[:-1], sys.modules[self.__module__])
+        return getattr, (owner, self.__name__)
+
+
+class StandIn(_Function):
+    """A function or method in the place of the host's: copied and pickled as the host's would be."""
+
+    __bound_function_wrapper__ = _BoundStandIn
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__qualname__
+
+
+def _bound_to(method: Any) -> Any:
+    return getattr(method, "__self__", None)
 
 
 class Stream:
@@ -47,7 +85,18 @@ class Stream:
             value returned.
     """
 
-    __slots__ = ("_active_ns", "_context", "_item", "_live", "_over", "_resumed_ns", "_token", "guard")
+    __slots__ = (
+        "_active_ns",
+        "_context",
+        "_item",
+        "_live",
+        "_ours",
+        "_over",
+        "_resumed_ns",
+        "_theirs",
+        "_token",
+        "guard",
+    )
 
     def __init__(
         self,
@@ -64,6 +113,8 @@ class Stream:
         self._item = item
         self._over = over
         self._token: Any = None
+        self._ours: Context | None = None
+        self._theirs: Context | None = None
         self._active_ns = 0
         self._resumed_ns = 0
 
@@ -82,15 +133,20 @@ class Stream:
         self._resumed_ns = time.perf_counter_ns()
 
     def attach(self) -> None:
-        """Our context comes into force, until :meth:`detach` in the same call."""
+        """Our context comes into force, or the one the host's code has made current on top of it."""
         self._token = None
         if self._context is not None:
-            self._token = attach(self._context())
+            around = self._theirs
+            if around is None:
+                around = self._ours = self._context()
+            self._token = attach(around)
 
     def detach(self) -> None:
-        """The caller's context is back."""
+        """The caller's context is back, in the same call."""
         token, self._token = self._token, None
         if token is not None:
+            now = get_current()
+            self._theirs = None if now is self._ours else now
             detach(token)
 
     def got(self, value: Any) -> None:
@@ -133,7 +189,7 @@ def streamed(result: Any, stream: Stream) -> Any:
     if isinstance(result, types.GeneratorType):
         driver = _generator(result, stream)
     elif isinstance(result, types.CoroutineType):
-        driver = _coroutine(result, stream)
+        driver = _coroutine(_Coroutine(result, _Step(stream)), stream)
     elif isinstance(result, types.AsyncGeneratorType):
         driver = _async_generator(result, stream)
     elif hasattr(type(result), "__next__"):
@@ -164,7 +220,7 @@ def within(function: F, context: Callable[[], Context], guard: Guard) -> F:
         return result if driven is None else driven
 
     later = any(kind(function) for kind in _WORKED_OFF_LATER)
-    return cast("F", wrapt.FunctionWrapper(function, drive))
+    return cast("F", StandIn(function, drive))
 
 
 _WORKED_OFF_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
@@ -187,8 +243,11 @@ def _generator(inner: Any, stream: Stream) -> Generator[Any, Any, Any]:
             value = None  # else an exception thrown in would hold this frame, which holds it
             guard(stream.finished, error)
             raise
-        # One that yields although it was told to leave is still there, as it would be without us; only not for us.
-        guard(*((stream.finished, GeneratorExit()) if leaving else (stream.got, item)))
+        if leaving:
+            guard(stream.finished, GeneratorExit())  # it stays, as it would without us; we do not wait for it
+        else:
+            guard(stream.got, item)
+        value = None
         try:
             value = yield item
             resume = inner.send
@@ -212,9 +271,18 @@ class _Steps:
         return _generator(self._inner, self._stream)
 
 
-async def _coroutine(inner: Coroutine[Any, Any, Any], stream: Stream) -> Any:
+class _Coroutine(_Steps):
+    """A coroutine. If nobody ever awaits it, its driver says so, and it need not say so again."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self._inner.close()
+
+
+async def _coroutine(steps: _Coroutine, stream: Stream) -> Any:
     try:
-        value = await _Steps(inner, _Step(stream))
+        value = await steps
     except BaseException as error:
         stream.guard(stream.finished, error)
         raise
@@ -236,7 +304,10 @@ async def _async_generator(inner: AsyncGenerator[Any, Any], stream: Stream) -> A
             step = None
             guard(stream.finished, error)
             raise
-        guard(*((stream.finished, GeneratorExit()) if leaving else (stream.got, item)))
+        if leaving:
+            guard(stream.finished, GeneratorExit())
+        else:
+            guard(stream.got, item)
         try:
             sent = yield item
             step = inner.asend(sent)
@@ -290,7 +361,16 @@ class _IteratorProxy(_Proxy):
         self._self_stream = stream
 
     def __iter__(self) -> Iterator[Any]:
-        return self
+        iterated = iter(self.__wrapped__)
+        if iterated is self.__wrapped__:
+            return self
+        # The other iterator may outlive this one, and answers for the stream from here on.
+        stream, self._self_stream = self._self_stream, Stream(self._self_stream.guard)
+        return cast("Iterator[Any]", stream.guard(streamed, iterated, stream, default=iterated))
+
+    def __enter__(self) -> Any:
+        entered = self.__wrapped__.__enter__()
+        return self if entered is self.__wrapped__ else entered
 
     def __next__(self) -> Any:
         stream = self._self_stream
@@ -306,12 +386,16 @@ class _IteratorProxy(_Proxy):
         stream.guard(stream.got, item)
         return item
 
-    def close(self) -> Any:
-        """Close the wrapped iterator, where it can be closed."""
+    def __getattr__(self, name: str) -> Any:
+        # Not a method, as not every iterator can be closed.
+        found = super().__getattr__(name)
+        return functools.partial(self._self_close, found) if name == "close" else found
+
+    def _self_close(self, close: Callable[[], Any]) -> Any:
         stream = self._self_stream
         stream.guard(stream.enter)
         try:
-            return self.__wrapped__.close()
+            return close()
         finally:
             stream.guard(stream.finished, GeneratorExit())
 

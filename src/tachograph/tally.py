@@ -75,6 +75,7 @@ class Tally:
     max_names: int = 200
     max_requests: int = 100
     user_id: str | None = None
+    user_ns: int = 0
     first_ns: int | None = None
     last_ns: int = 0
     open: int = 0
@@ -224,8 +225,9 @@ class Tally:
         if self.first_ns is None or moment_ns < self.first_ns:
             self.first_ns = moment_ns
         self.last_ns = max(self.last_ns, moment_ns)
-        if user_id is not None:
-            self.user_id = user_id
+        # The last one named, whatever order records come in.
+        if user_id is not None and (moment_ns, user_id) >= (self.user_ns, self.user_id or ""):
+            self.user_ns, self.user_id = moment_ns, user_id
 
     def _count(self, table: dict[str, int], key: str) -> None:
         if key not in table and len(table) >= self.max_names:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import math
+from datetime import datetime, timedelta, timezone
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def milliseconds(nanoseconds: float) -> float:
@@ -31,5 +34,9 @@ def moment(value: str | datetime | float) -> int:
         except ValueError:
             raise ValueError(f"{value!r} is no moment; write it like 2026-01-17T13:00:00Z") from None
     if isinstance(value, datetime):
-        value = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)).timestamp()
+        # In whole numbers: as a float a moment of our days is some hundred nanoseconds off.
+        since = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH
+        return since // timedelta(microseconds=1) * 1_000
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no moment; give ISO 8601 text, a datetime or seconds since the epoch")
     return int(value * 1_000_000_000)

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import context as otel_context
@@ -26,11 +26,25 @@ from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, cod
 from tachograph import names
 from tachograph.testing import Capture, capture
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 KINDS = {
     "tool-calling": lambda: caller(Say(calls=(("lookup", {"key": "a"}),)), answer(), tools=[Lookup()], name="agent"),
     "code": lambda: coder(code("print(lookup('a'))"), code("final_answer('done')"), tools=[Lookup()], name="agent"),
     "overriding": lambda: overriding(Say(calls=(("lookup", {"key": "a"}),)), answer(), tools=[Lookup()], name="agent"),
 }
+
+
+@pytest.fixture
+def captured() -> Iterator[Capture]:
+    """Everything recorded during the test; whatever it was, a ledger that sees only the spans says the same."""
+    with capture() as everything:
+        yield everything
+        assert everything.spans_only.metrics() == everything.ledger.metrics()
+        for session_id in everything.ledger.sessions():
+            from_spans = everything.spans_only.session_metrics(session_id).to_dict()
+            assert from_spans == everything.ledger.session_metrics(session_id).to_dict()
 
 
 def tree(captured: Capture) -> list[str]:
@@ -104,7 +118,7 @@ class TestRun:
         assert sum(span.attributes[names.INPUT_TOKENS] for span in carriers) == agent.model.bill.prompt
 
     def test_ids_at_start(self) -> None:
-        """Session, correlation and user are among the attributes a sampler sees."""
+        """Session, correlation, user and conversation are among the attributes a sampler sees."""
         seen: list[dict[str, Any]] = []
 
         class Spy(ParentBased):
@@ -112,10 +126,12 @@ class TestRun:
                 seen.append(dict(attributes or {}))
                 return super().should_sample(context, trace_id, name, kind, attributes, links)
 
-        with capture(sampler=Spy(ALWAYS_ON)), tachograph.session("s", user_id="u", correlation_id="c"):
+        session = tachograph.session("s", user_id="u", correlation_id="c", conversation=True)
+        with capture(sampler=Spy(ALWAYS_ON)), session:
             KINDS["code"]().run("go")
 
-        assert {(a[names.SESSION_ID], a[names.CORRELATION_ID], a[names.USER_ID]) for a in seen} == {("s", "c", "u")}
+        ids = (names.SESSION_ID, names.CORRELATION_ID, names.USER_ID, names.CONVERSATION_ID)
+        assert {tuple(a[name] for name in ids) for a in seen} == {("s", "c", "u", "s")}
         assert len(seen) == 7
 
     @pytest.mark.parametrize("streaming", [False, True])

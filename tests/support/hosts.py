@@ -18,6 +18,8 @@ import threading
 import types
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -64,6 +66,11 @@ class Transcript:
         self(what, "gave", value)
         return value
 
+    def closed(self) -> list[tuple[Any, ...]]:
+        """The lines. The objects are forgotten: an exception among them would keep the frames it came through."""
+        self._names.clear()
+        return self.lines
+
     @contextlib.contextmanager
     def unraisable(self) -> Iterator[None]:
         """Write down what is raised where nobody can catch it."""
@@ -101,6 +108,18 @@ class Transcript:
             for link in (error.__cause__, error.__context__)
         ]
         return type(error).__name__, str(error), error.__suppress_context__, tuple(frames), *linked
+
+
+def play(name: str, probe: Callable[[Any, str], None] | None = None) -> list[tuple[Any, ...]]:
+    """Play a shape, with ``probe`` put on whatever it offers for that; gives its transcript."""
+    log = Transcript()
+    performance = SHAPES[name](log)
+    for owner, attribute in next(performance):
+        if probe is not None:
+            probe(owner, attribute)
+    for _ in performance:
+        raise AssertionError("a shape yields once")
+    return log.closed()
 
 
 def _shape(play: Shape) -> Shape:
@@ -436,7 +455,7 @@ def generator_read_to_the_end(log: Transcript) -> Play:
             log("began")
             yield from items[:n]
             log("over")
-            return items[0]
+            return "returned"
 
     def delegating() -> Any:
         log("returned", (yield from Engine().stream()))
@@ -452,6 +471,8 @@ def generator_read_to_the_end(log: Transcript) -> Play:
     log.attempt("delegated", list, delegating())
     log.attempt("empty", next, Engine().stream(0))
     log.attempt("default", next, Engine().stream(0), "default")
+    with log.unraisable():
+        del stream
 
 
 @_shape
@@ -504,7 +525,12 @@ def generator_throw(log: Transcript) -> Play:
     log.attempt("translated", stream.throw, log.named("value", ValueError("three")))
     log.attempt("over", next, stream)
     log.attempt("through", _begun(module.patient()).throw, log.named("os", OSError("four")))
-    log.attempt("before it began", module.patient().throw, log.named("early", OSError("five")))
+    early = OSError("five")
+    try:
+        module.patient().throw(early)
+    except OSError as caught:
+        log("before it began", caught is early)
+        early.__traceback__ = None  # it holds the stream
     log.attempt("a StopIteration", _begun(module.patient()).throw, log.named("stop", StopIteration(6)))
     log.attempt("an interrupt", _begun(module.patient()).throw, log.named("k", KeyboardInterrupt()))
 
@@ -706,6 +732,59 @@ def generator_with_context_variables(log: Transcript) -> Play:
     road.set("town")
 
 
+@_shape
+def streams_with_a_context_of_their_own(log: Transcript) -> Play:
+    """An OpenTelemetry context that a host makes current in its own code is current there until it detaches it."""
+
+    def seen() -> Any:
+        return context.get_value("gear"), context.get_value("road")
+
+    class Engine:
+        def stream(self) -> Any:
+            outer = context.attach(context.set_value("gear", "first"))
+            yield 1
+            log("generator, after a yield", seen())
+            inner = context.attach(context.set_value("gear", "second"))
+            yield 2
+            log("generator, two deep", seen())
+            context.detach(inner)
+            log("generator, one less", seen())
+            yield 3
+            log("generator, still one", seen())
+            context.detach(outer)
+            yield 4
+            log("generator, all gone", seen()[0])
+
+        async def run(self) -> None:
+            token = context.attach(context.set_value("gear", "third"))
+            await asyncio.sleep(0)
+            log("coroutine, after an await", seen())
+            context.detach(token)
+            await asyncio.sleep(0)
+            log("coroutine, all gone", seen())
+
+        async def astream(self) -> AsyncIterator[int]:
+            token = context.attach(context.set_value("gear", "fourth"))
+            await asyncio.sleep(0)
+            log("async generator, after an await", seen())
+            yield 1
+            log("async generator, after a yield", seen())
+            context.detach(token)
+            yield 2
+
+    async def main() -> None:
+        await Engine().run()
+        log("caller", seen())
+        log([item async for item in Engine().astream()])
+        log("caller", seen())
+
+    yield [(Engine, "stream"), (Engine, "run"), (Engine, "astream")]
+    token = context.attach(context.set_value("road", "town"))
+    log.attempt("stream", list, Engine().stream())
+    log.attempt("main", asyncio.run, main())
+    context.detach(token)
+
+
 # ---------------------------------------------------------------------------------------- iterators of other kinds
 @_shape
 def iterator_object(log: Transcript) -> Play:
@@ -737,7 +816,7 @@ def iterator_object(log: Transcript) -> Play:
 
     class Engine:
         def stream(self) -> Any:
-            return log.named("chunks", Chunks()) and Chunks()
+            return Chunks()
 
     yield [(Engine, "stream")]
     chunks = Engine().stream()
@@ -752,6 +831,39 @@ def iterator_object(log: Transcript) -> Play:
         log.attempt("within", list, entered)
     with contextlib.closing(Engine().stream()) as closing:
         log.attempt("closing", next, closing)
+
+
+@_shape
+def iterator_that_is_iterated_otherwise(log: Transcript) -> Play:
+    """An iterator whose ``__iter__`` is a generator, as that of a model client's stream is."""
+
+    class Chunks:
+        def __iter__(self) -> Any:
+            log("iterated")
+            yield from (1, 2)
+            log("over")
+
+        def __next__(self) -> int:
+            return 3
+
+        def __enter__(self) -> Any:
+            return "entered"
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    class Engine:
+        def stream(self) -> Any:
+            return Chunks()
+
+    yield [(Engine, "stream")]
+    chunks = Engine().stream()
+    log.attempt("next", next, chunks)
+    log.attempt("loop", list, chunks)
+    log.attempt("once more", list, chunks)
+    log.attempt("at once", list, Engine().stream())
+    with Engine().stream() as entered:
+        log("entered", entered)
 
 
 @_shape
@@ -905,8 +1017,7 @@ def coroutine_driven_by_hand(log: Transcript) -> Play:
     coroutine = Engine().run()
     coroutine.send(None)
     log.attempt("close", coroutine.close)
-    coroutine = Engine().run()
-    log.attempt("never begun", coroutine.close)
+    log.attempt("never begun", Engine().run().close)
 
 
 @_shape

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 PATIENCE = 60
 """Seconds after which a program that has not ended hangs."""
@@ -125,6 +125,7 @@ class Finished:
     @property
     def told(self) -> Any:
         """What the program's last line on standard output says, as JSON."""
+        assert self.stdout, f"it ended with {self.code} and told nothing:\n{self.stderr}"
         return json.loads(self.stdout.splitlines()[-1])
 
 
@@ -154,7 +155,8 @@ class Programs:
 
     def python(self, source: str, *arguments: str, stdin: str = "", **variables: str) -> Finished:
         """Run ``source`` as a program."""
-        return self.run(sys.executable, str(self.write("app.py", source)), *arguments, stdin=stdin, **variables)
+        self.write("app.py", source)
+        return self.run(sys.executable, "app.py", *arguments, stdin=stdin, **variables)
 
     def run(self, *command: str, stdin: str = "", **variables: str) -> Finished:
         """Run a command to its end."""
@@ -162,7 +164,9 @@ class Programs:
             return self.finish(process, stdin)
 
     @contextlib.contextmanager
-    def start(self, *command: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    def start(
+        self, *command: str, stderr: int = subprocess.PIPE, **variables: str
+    ) -> Iterator[subprocess.Popen[str]]:
         """Start a command; at the end of the block it is over, by force if need be."""
         with subprocess.Popen(
             command,
@@ -170,7 +174,7 @@ class Programs:
             env=clean_environment(**variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             encoding="utf-8",
         ) as process:
             try:
@@ -185,11 +189,16 @@ class Programs:
         return Finished(process.returncode, stdout, stderr)
 
 
+def program(*pieces: str) -> str:
+    """One source of several pieces, each indented as it likes."""
+    return "\n".join(textwrap.dedent(piece) for piece in pieces)
+
+
 def script(name: str) -> str:
     """Path of a console script of this Python's environment."""
     return str(SCRIPTS / name)
 
 
-def set_of(rows: list[Mapping[str, Any]]) -> set[tuple[tuple[str, Any], ...]]:
-    """Rows as a set, to compare without order."""
-    return {tuple(sorted(row.items())) for row in rows}
+def by_id(operations: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows of operations in an order of their own."""
+    return sorted(operations, key=lambda row: row["id"])

@@ -72,7 +72,7 @@ def operation(
         end_ns=None if took is None else start + round(took * MILLISECOND),
         outcome=None if took is None else outcome,
         parent_id=None if parent is None else identifier(parent),
-        attributes=dict(attributes or {}),
+        attributes={} if attributes is None else attributes,
         **fields,
     )
 
@@ -97,6 +97,11 @@ def event(
         span_id=None if inside is None else identifier(inside),
         payload=payload,
     )
+
+
+def opened(ended: Operation) -> Operation:
+    """An operation as it was before it ended."""
+    return dataclasses.replace(ended, end_ns=None, outcome=None, error_type=None, error_message=None)
 
 
 def ledger_of(records: Iterable[Record], **bounds: int) -> Ledger:

@@ -19,8 +19,11 @@ def start() -> None:
     if before not in (signal.SIG_DFL, None):
         return
 
+    process = os.getpid()
+
     def terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
-        runtime.current().at_exit()
+        if os.getpid() == process:  # and not one forked off, which is to end as it would have
+            runtime.current().at_exit()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
