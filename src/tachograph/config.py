@@ -192,7 +192,7 @@ class Config:
         known = cls.settings()
         for name in arguments.keys() - known.keys():
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
-        table, file = _table(environ, directory or Path.cwd(), problem)
+        table, file = _table(environ, directory, problem)
         for name in table.keys() - known.keys() - {"wrap"}:
             problem(f"{file}: [tool.tachograph] {name}: no such setting; there are: {', '.join(known)}")
         for name, setting in known.items():
@@ -212,18 +212,17 @@ class Config:
         return cls(**values, sources=sources)
 
 
-def _table(environ: Mapping[str, str], directory: Path, problem: Callable[[str], None]) -> tuple[dict[str, Any], str]:
+def _table(
+    environ: Mapping[str, str], directory: Path | None, problem: Callable[[str], None]
+) -> tuple[dict[str, Any], str]:
     """The ``[tool.tachograph]`` table in force and the file it is from."""
     named = environ.get(CONFIG_FILE_VARIABLE)
-    if named:
-        file: Path | None = Path(named)
-    else:
-        places = (directory, *directory.parents)
-        file = next((place / "pyproject.toml" for place in places if (place / "pyproject.toml").is_file()), None)
+    file = Path(named) if named else _nearest_project(directory)
     if file is None:
         return {}, ""
     try:
-        table = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("tachograph", {})
+        tool = tomllib.loads(file.read_text("utf-8")).get("tool")
+        table = tool.get("tachograph", {}) if isinstance(tool, dict) else {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         # Somebody else's broken pyproject.toml is not ours to report; one named for us is.
         if named:
@@ -233,3 +232,12 @@ def _table(environ: Mapping[str, str], directory: Path, problem: Callable[[str],
         problem(f"{file}: tool.tachograph is not a table; write [tool.tachograph] and the settings under it")
         return {}, ""
     return table, str(file)
+
+
+def _nearest_project(directory: Path | None) -> Path | None:
+    try:
+        start = directory or Path.cwd()
+        files = (place / "pyproject.toml" for place in (start, *start.parents))
+        return next((file for file in files if file.is_file()), None)
+    except OSError:  # the working directory was removed, or is not ours to look into
+        return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 MAX_ID_CHARS = 200
+_MAX_ID_BITS = 4 * MAX_ID_CHARS
 _SCOPE_KEY = create_key("tachograph")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -88,16 +89,21 @@ def clean_id(value: object) -> str | None:
     """``value`` as an id that every backend can hold, or None where it cannot be one.
 
     Text loses control characters and surrounding space and is cut to 200 characters, with a digest so that two
-    long ids stay two; whole numbers and UUIDs become text. Anything else is no id: we do not call ``str`` on
-    objects of the host.
+    long ids stay two; whole numbers and UUIDs become text. Anything else is no id: we call no method of an object
+    of the host, nor do we ask it for its class.
     """
-    if isinstance(value, uuid.UUID):
-        return value.hex
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if type(value) is not str:
+    kind = type(value)
+    if kind is uuid.UUID:
+        return cast("uuid.UUID", value).hex
+    if issubclass(kind, str):
+        text = str.__str__(cast("str", value))
+    elif issubclass(kind, int) and kind is not bool:
+        number = cast("int", value)
+        # Python refuses to write very long numbers in tens.
+        text = int.__repr__(number) if int.bit_length(number) <= _MAX_ID_BITS else int.__format__(number, "x")
+    else:
         return None
-    text = _CONTROL.sub("", value).strip().encode("utf-8", "replace").decode("utf-8")
+    text = _CONTROL.sub("", text).strip().encode("utf-8", "replace").decode("utf-8")
     if len(text) > MAX_ID_CHARS:
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         text = f"{text[: MAX_ID_CHARS - 17]}-{digest}"

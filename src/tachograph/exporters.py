@@ -60,15 +60,16 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
             if name in ("", "none"):
                 continue
             if name == "otlp":
-                protocol = environ.get(f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL") or environ.get(
-                    "OTEL_EXPORTER_OTLP_PROTOCOL"
-                )
-                if not protocol:
+                variables = (f"OTEL_EXPORTER_OTLP_{word}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+                variable = next((variable for variable in variables if environ.get(variable)), None)
+                if variable is not None:
+                    protocol = environ[variable]
+                else:
                     protocol = "grpc" if _port(endpoint) == _GRPC_PORT else "http/protobuf"
                 if protocol.strip() not in _PROTOCOLS:
                     raise ConfigError(
-                        f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not usable: expected one of: "
-                        f"{', '.join(_PROTOCOLS)}"
+                        f"{variable}={protocol!r} is not usable: expected one of: {', '.join(_PROTOCOLS)}; "
+                        "nothing is exported"
                     )
                 name = _PROTOCOLS[protocol.strip()]  # noqa: PLW2901 - the name to look up
             asked.setdefault(signal, []).append(name)

@@ -50,14 +50,21 @@ class Guard:
             return default
 
     def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
-        # Nothing here may raise either: no repr of host values, and a broken log handler is not our host's fault.
+        # Nothing here may raise either: no look at host values, and a broken log handler is not our host's fault.
         try:
             site = getattr(function, "__qualname__", None) or type(function).__qualname__
-            if site not in self._swallowed:
-                if len(self._swallowed) >= self.MAX_SITES:
-                    site = "other"
-                _log.warning("tachograph.failure_swallowed at %s: %s", site, type(error).__name__, exc_info=error)
+            if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
+                site = "other"
+            first = site not in self._swallowed
             self._swallowed[site] = self._swallowed.get(site, 0) + 1
+            if first:
+                kind = type(error)
+                _log.warning(
+                    "tachograph.failure_swallowed at %s: %s",
+                    site,
+                    kind.__name__,
+                    exc_info=(kind, error, error.__traceback__),  # as a tuple, or logging asks the object for its truth
+                )
         except Exception:  # noqa: BLE001, S110 - the last line of defence has nobody left to tell
             pass
 

@@ -59,7 +59,8 @@ class Binding:
     def __init__(self, make: Callable[[Scope], Scope], *, propagate: bool) -> None:
         self._make = make
         self._propagate = propagate
-        self._entered: list[tuple[Scope, Any]] = []
+        # By the scope's identity, as threads may be in here at once: one look-up, and no position that moves.
+        self._entered: dict[int, tuple[Scope, Any]] = {}
 
     def _context(self) -> Context:
         tachograph = runtime.current()
@@ -74,21 +75,22 @@ class Binding:
         scope = current(context)
         if scope is None:  # cannot be: _context put it there
             raise AssertionError
-        self._entered.append((scope, attach(context)))
+        self._entered[id(scope)] = scope, attach(context)
         return Bound(scope.session_id, scope.correlation_id, scope.user_id)
 
     def __exit__(self, *_: object) -> None:
-        scope = current()
-        mine = [index for index, (entered, _token) in enumerate(self._entered) if entered is scope]
-        if not mine:
+        key = id(current())
+        if key not in self._entered:
             self._misused("left where it is not in force: in another task or thread, or out of order")
             return
-        _entered, token = self._entered.pop(mine[-1])
+        _scope, token = self._entered[key]
         try:
             # Not OpenTelemetry's detach, which logs a traceback where this is only a host's slip.
             token.var.reset(token)
         except (ValueError, RuntimeError):
             self._misused("left in a copy of the context it was entered in")
+        else:
+            del self._entered[key]
 
     @staticmethod
     def _misused(what: str) -> None:
@@ -180,7 +182,7 @@ def _id(value: object) -> str | None:
     if value is None:
         return None
     clean = clean_id(value)
-    if clean != value:
+    if type(value) is not str or clean != value:
         tachograph = runtime.current()
         if not tachograph.ids_cleaned:
             _log.warning(

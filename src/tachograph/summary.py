@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tachograph.redact import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -32,7 +34,7 @@ def summary(ledger: Ledger) -> str:
 
 def session_summary(metrics: SessionMetrics) -> str:
     """One session: what it did, what it used, what went wrong."""
-    return "\n".join(_lines(metrics))
+    return "\n".join(printable(line) for line in _lines(metrics))
 
 
 def _lines(metrics: SessionMetrics) -> Iterator[str]:

@@ -8,9 +8,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from support.otlp_receiver import OtlpReceiver, ReceivedSpan
 from support.programs import Finished, Programs, by_id, program, script
-
 from tachograph.exporters import asked_exporters
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("protocol", "ending"), [*(("http", ending) for ending in ENDINGS), ("grpc", "return"), ("grpc", "uncaught")]
+)
 def test_what_arrives_is_what_the_ledger_holds(programs, receiver, protocol, ending):
     """Spans arrive as the same operations in the same tree, ids on everything, metrics with the same tokens."""
     last, end, code = ENDINGS[ending]
@@ -116,14 +117,16 @@ def test_what_arrives_is_what_the_ledger_holds(programs, receiver, protocol, end
     assert by_id(told["ledger"]) == rows(receiver)
     in_session = [span for span in ours(receiver) if span.attributes["session.id"] == "chat-1"]
     assert [IDS] * len(in_session) == [{name: span.attributes.get(name) for name in IDS} for span in in_session]
-    assert 1 == len({span.trace_id for span in in_session})
+    assert len({span.trace_id for span in in_session}) == 1
     assert {"app"} == {span.resource["service.name"] for span in receiver.spans}
     logs = [log for log in receiver.logs if log.attributes["session.id"] == "chat-1"]
     assert {"tachograph.agent_registered", "tachograph.agent_switched"} <= {log.event_name for log in logs}
     assert ["request-1"] * len(logs) == [log.attributes["tachograph.correlation.id"] for log in logs]
     own = [point for point in receiver.metrics if point.attributes.get("session.id") == "chat-1"]
     assert told["tokens"] == {
-        point.attributes["gen_ai.token.type"]: point.value for point in own if point.metric == "tachograph.session.tokens"
+        point.attributes["gen_ai.token.type"]: point.value
+        for point in own
+        if point.metric == "tachograph.session.tokens"
     }
     if ending != "atexit":  # there another session has used tokens, too
         assert told["tokens"] == sums(receiver, "gen_ai.client.token.usage")
@@ -153,10 +156,10 @@ def test_sigterm_under_run_loses_nothing(programs, receiver):
 
     under_way = Finished(0, told, "").told["ledger"]
     expected = [{**operation, "outcome": operation["outcome"] or "abandoned"} for operation in under_way]
-    assert -signal.SIGTERM == done.code
-    assert ["abandoned", "ok", "abandoned", "ok", "abandoned", "abandoned"] == [each["outcome"] for each in expected]
+    assert done.code == -signal.SIGTERM
+    assert [each["outcome"] for each in expected] == ["abandoned", "ok", "abandoned", "ok", "abandoned", "abandoned"]
     assert by_id(expected) == rows(receiver)
-    assert 1 == done.stderr.count("Tachograph · session ")
+    assert done.stderr.count("Tachograph · session ") == 1
 
 
 def test_forked_workers_repeat_nothing(programs, receiver):
@@ -188,9 +191,9 @@ def test_forked_workers_repeat_nothing(programs, receiver):
 
     done = programs.run(script("tachograph"), "run", "app.py", **endpoint(receiver, "http"))
 
-    assert (0, 5, [6]) == (done.code, len(done.told["ledger"]), done.told["codes"])
+    assert (done.code, len(done.told["ledger"]), done.told["codes"]) == (0, 5, [6])
     assert by_id(done.told["ledger"]) == rows(receiver)
-    assert 1 == done.stderr.count("Tachograph · session ")
+    assert done.stderr.count("Tachograph · session ") == 1
 
 
 # ----------------------------------------------------------------------------------------------- foreign telemetry
@@ -233,15 +236,15 @@ def test_foreign_spans_carry_the_session(programs, receiver, provider):
 
     done = programs.python(source, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint, OTEL_METRICS_EXPORTER="none")
 
-    assert (0, "") == (done.code, done.stderr)
+    assert (done.code, done.stderr) == (0, "")
     ids = {
         span.name: (span.attributes.get("session.id"), span.attributes.get("tachograph.correlation.id"))
         for span in receiver.spans
         if span.scope == "app"
     }
-    assert {"before": ("x", "y"), "after": ("x", "y"), "outside": (None, None)} == ids
+    assert ids == {"before": ("x", "y"), "after": ("x", "y"), "outside": (None, None)}
     roots = [span.name for span in receiver.spans if span.parent_span_id is None]
-    assert ["after", "before", "outside"] == sorted(roots)
+    assert sorted(roots) == ["after", "before", "outside"]
 
 
 def test_log_events_before_the_first_operation_arrive(programs, receiver):
@@ -258,12 +261,12 @@ def test_log_events_before_the_first_operation_arrive(programs, receiver):
         **endpoint(receiver, "http"),
     )
 
-    assert (0, "") == (done.code, done.stderr)
-    assert [("clerk", "x"), ("boss", "x")] == [
+    assert (done.code, done.stderr) == (0, "")
+    assert [
         (log.attributes["agent_type"], log.attributes["session.id"])
         for log in receiver.logs
         if log.event_name == "tachograph.agent_registered"
-    ]
+    ] == [("clerk", "x"), ("boss", "x")]
 
 
 def test_foreign_log_events_carry_the_session(programs, receiver):
@@ -282,9 +285,9 @@ def test_foreign_log_events_carry_the_session(programs, receiver):
         **endpoint(receiver, "http"),
     )
 
-    assert (0, "") == (done.code, done.stderr)
+    assert (done.code, done.stderr) == (0, "")
     arrived = {log.event_name: log.attributes for log in receiver.logs}
-    assert {"inside": {"session.id": "x", "user.id": "them"}, "outside": {}} == arrived
+    assert arrived == {"inside": {"session.id": "x", "user.id": "them"}, "outside": {}}
 
 
 # ------------------------------------------------------------------------------------------- nowhere to send it
@@ -307,7 +310,8 @@ def test_nobody_listening_changes_nothing(programs, protocol):
             import tachograph.auto
             from crew import boss, operations, tell
 
-            tell(answer=boss().run("price of tea?"), recorded=len(operations()), swallowed=tachograph.stats()["swallowed"])
+            answer = boss().run("price of tea?")
+            tell(answer=answer, recorded=len(operations()), swallowed=tachograph.stats()["swallowed"])
             sys.exit(3)
             """,
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
@@ -315,8 +319,8 @@ def test_nobody_listening_changes_nothing(programs, protocol):
             OTEL_EXPORTER_OTLP_TIMEOUT="1",
         )
 
-    assert 3 == done.code
-    assert {"answer": "tea costs 4", "recorded": 9, "swallowed": {}} == done.told
+    assert done.code == 3
+    assert done.told == {"answer": "tea costs 4", "recorded": 9, "swallowed": {}}
 
 
 @pytest.mark.parametrize("disabled", [True, False], ids=["OTEL_SDK_DISABLED", "no OTEL_* at all"])
@@ -341,9 +345,9 @@ def test_nothing_is_sent_unasked(programs, receiver, disabled):
         **asked,
     )
 
-    assert (0, "") == (done.code, done.stderr)
-    assert {"recorded": 9, "sockets": [], "exporters": [], "threads": 1} == done.told
-    assert [] == [*receiver.spans, *receiver.logs, *receiver.metrics]
+    assert (done.code, done.stderr) == (0, "")
+    assert done.told == {"recorded": 9, "sockets": [], "exporters": [], "threads": 1}
+    assert [*receiver.spans, *receiver.logs, *receiver.metrics] == []
 
 
 def test_a_signal_can_be_left_out(programs, receiver):
@@ -360,13 +364,13 @@ def test_a_signal_can_be_left_out(programs, receiver):
         **endpoint(receiver, "http"),
     )
 
-    assert (0, "") == (done.code, done.stderr)
-    assert (9, [], []) == (len(ours(receiver)), receiver.metrics, receiver.logs)
+    assert (done.code, done.stderr) == (0, "")
+    assert (len(ours(receiver)), receiver.metrics, receiver.logs) == (9, [], [])
 
 
 # ------------------------------------------------------------------------------------------------- who is asked
 def everywhere(exporter: str) -> dict[str, list[str]]:
-    return dict.fromkeys(("traces", "metrics", "logs"), [exporter])
+    return {signal: [exporter] for signal in ("traces", "metrics", "logs")}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support.otlp_receiver import OtlpReceiver
 from support.programs import PATIENCE, Programs, program, script
 
@@ -56,7 +57,7 @@ STEPS = {
     "work": """
         team.run("price of tea?")
         points = {
-            metric.name: sum(getattr(point, "sum", 0) or getattr(point, "value", 0) for point in metric.data.data_points)
+            metric.name: sum(p.sum if hasattr(p, "sum") else p.value for p in metric.data.data_points)
             for resource in reader.get_metrics_data().resource_metrics
             for scope in resource.scope_metrics
             for metric in scope.metrics
@@ -99,12 +100,12 @@ def test_order_of_imports_and_providers_does_not_matter(programs, order):
         )
         sent_past_them = receiver.spans, receiver.metrics
 
-    assert (0, "") == (done.code, done.stderr)
+    assert (done.code, done.stderr) == (0, "")
     assert len(CREW_RUN) == len(done.told["ledger"])
     assert done.told["ledger"] == done.told["spans"]
-    assert [404, 404] == done.told["tokens"]
-    assert [True, True] == done.told["still_theirs"]
-    assert ([], []) == sent_past_them
+    assert done.told["tokens"] == [404, 404]
+    assert done.told["still_theirs"] == [True, True]
+    assert sent_past_them == ([], [])
 
 
 # -------------------------------------------------------------------------------------------------- launchers
@@ -123,20 +124,20 @@ def test_launchers_record_an_unchanged_program(programs, command):
 
     done = programs.run(*command)
 
-    assert (0, {"answer": "tea costs 4", "ledger": CREW_RUN}) == (done.code, done.told)
-    assert 1 == len(done.stdout.splitlines())
+    assert (done.code, done.told) == (0, {"answer": "tea costs 4", "ledger": CREW_RUN})
+    assert len(done.stdout.splitlines()) == 1
     if "run" in command:
         assert done.stderr.startswith(SUMMARY)
-        assert 1 == done.stderr.count(SUMMARY)
+        assert done.stderr.count(SUMMARY) == 1
     else:
-        assert "" == done.stderr  # noqa: PLC1901 - nothing at all is the point
+        assert done.stderr == ""
 
 
 def test_entry_point_is_there_for_the_launcher():
     """``opentelemetry-instrument`` finds us by the entry point group it reads."""
     found = importlib.metadata.entry_points(group="opentelemetry_instrumentor", name="tachograph")
 
-    assert ["tachograph.instrumentor:TachographInstrumentor"] == [point.value for point in found]
+    assert [point.value for point in found] == ["tachograph.instrumentor:TachographInstrumentor"]
 
 
 def test_instrumentor_can_be_switched_off(programs):
@@ -150,15 +151,15 @@ def test_instrumentor_can_be_switched_off(programs):
         OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="tachograph",
     )
 
-    assert (0, {"answer": "tea costs 4", "ledger": []}, "") == (done.code, done.told, done.stderr)
+    assert (done.code, done.told, done.stderr) == (0, {"answer": "tea costs 4", "ledger": []}, "")
 
 
 # --------------------------------------------------------------------------------------------- init, shutdown
 def test_init_is_idempotent_and_contradictions_raise(programs):
-    """A further init() gives the runtime that is, unless it wants something else: then it raises and nothing changes."""
+    """A further init() gives the runtime that is; one that wants something else raises and changes nothing."""
     done = programs.python("""
         import tachograph.auto
-        from crew import tell
+        from told import tell
         from opentelemetry.sdk.trace import TracerProvider
 
         first = tachograph.init()
@@ -181,8 +182,8 @@ def test_init_is_idempotent_and_contradictions_raise(programs):
         """)
 
     told = done.told
-    assert (0, "") == (done.code, done.stderr)
-    assert (True, True, [200, 5]) == (told["same"], told["another"], told["max_names"])
+    assert (done.code, done.stderr) == (0, "")
+    assert (told["same"], told["another"], told["max_names"]) == (True, True, [200, 5])
     assert ["tachograph.shutdown() first" in message for message in told["refused"]] == [True] * 3
 
 
@@ -246,7 +247,7 @@ def test_shutdown_restores_every_class_exactly(programs):
         """)
 
     told = done.told
-    assert (0, "") == (done.code, done.stderr)
+    assert (done.code, done.stderr) == (0, "")
     assert {
         "MultiStepAgent.run",
         "Model.generate",
@@ -258,8 +259,8 @@ def test_shutdown_restores_every_class_exactly(programs):
         "smolagents.local_python_executor.timeout",
     } <= set(told["hooked"])
     assert told["hooks"] - 1 == len(told["hooked"]) - 3  # Late is in no module; three families listen for subclasses
-    assert [] == told["left"]
-    assert [False, True] == told["late"]
+    assert told["left"] == []
+    assert told["late"] == [False, True]
     assert [len(CREW_RUN) + 3, 0] == told["recorded"]
 
 
@@ -282,7 +283,7 @@ def test_uninstrumenting_restores_too(programs):
         tell(counts=counts)
         """)
 
-    assert (0, "", [9, True, 9, True]) == (done.code, done.stderr, done.told["counts"])
+    assert (done.code, done.stderr, done.told["counts"]) == (0, "", [9, True, 9, True])
 
 
 # ------------------------------------------------------------------------------------------- summary at exit
@@ -333,4 +334,4 @@ def test_no_work_no_summary(programs):
 
     done = programs.run(script("tachograph"), "run", "app.py", TACHOGRAPH_SUMMARY="1")
 
-    assert (0, "hello\n", "") == (done.code, done.stdout, done.stderr)
+    assert (done.code, done.stdout, done.stderr) == (0, "hello\n", "")

@@ -31,6 +31,29 @@ SHAPES: dict[str, Shape] = {}
 """Every shape by its name."""
 
 
+class Portable:
+    """A class that can be found by its name, as pickle wants it."""
+
+    def __init__(self, mark: str = "portable") -> None:
+        self.mark = mark
+
+    def method(self, value: int = 1) -> Any:
+        return self.mark, value
+
+    @classmethod
+    def of_the_class(cls) -> Any:
+        return cls.__name__
+
+    @staticmethod
+    def of_nobody(value: int = 2) -> Any:
+        return value
+
+
+def portable(value: int = 3) -> Any:
+    """A function that can be found by its name."""
+    return value
+
+
 class Transcript:
     """What a program sees: a list of lines of plain values, in which known objects stand by the name they were given."""
 
@@ -838,12 +861,17 @@ def iterator_that_is_iterated_otherwise(log: Transcript) -> Play:
     """An iterator whose ``__iter__`` is a generator, as that of a model client's stream is."""
 
     class Chunks:
+        asked = False
+
         def __iter__(self) -> Any:
             log("iterated")
             yield from (1, 2)
             log("over")
 
         def __next__(self) -> int:
+            if self.asked:
+                raise StopIteration
+            self.asked = True
             return 3
 
         def __enter__(self) -> Any:

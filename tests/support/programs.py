@@ -24,15 +24,24 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 _OURS = ("OTEL_", "TACHOGRAPH_", "PYTHON", "COV_", "PYTEST_")
 
-CREW = '''
-"""Two agents, two scripted models and a tool: boss asks clerk, whose code calls price."""
+TOLD = '''
+"""How a program tells its test what it has seen."""
 
 import json
-import sys
+
+
+def tell(**more):
+    print(json.dumps(more), flush=True)
+'''
+"""Source of the module ``told``, for programs that need no agents."""
+
+CREW = '''
+"""Two agents, two scripted models and a tool: boss asks clerk, whose code calls price."""
 
 from smolagents import CodeAgent, Model, Tool, ToolCallingAgent
 from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolCallFunction, MessageRole
 from smolagents.monitoring import LogLevel, TokenUsage
+from told import tell
 
 QUIET = {"verbosity_level": LogLevel.OFF}
 
@@ -106,10 +115,6 @@ def operations():
         for entry in tachograph.timeline(session_id=session).entries
         if entry.kind != "event"
     ]
-
-
-def tell(**more):
-    print(json.dumps(more), flush=True)
 '''
 """Source of the module ``crew``, for programs to import."""
 
@@ -139,11 +144,12 @@ class Programs:
     """Programs in one directory, which is also their working directory.
 
     Args:
-        directory: a temporary one; the module ``crew`` is written there.
+        directory: a temporary one; the modules ``crew`` and ``told`` are written there.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.write("told.py", TOLD)
         self.write("crew.py", CREW)
 
     def write(self, name: str, source: str) -> Path:
@@ -164,9 +170,7 @@ class Programs:
             return self.finish(process, stdin)
 
     @contextlib.contextmanager
-    def start(
-        self, *command: str, stderr: int = subprocess.PIPE, **variables: str
-    ) -> Iterator[subprocess.Popen[str]]:
+    def start(self, *command: str, stderr: int = subprocess.PIPE, **variables: str) -> Iterator[subprocess.Popen[str]]:
         """Start a command; at the end of the block it is over, by force if need be."""
         with subprocess.Popen(
             command,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 
-from support.records import AGENTS, MILLISECOND, MOMENT, SESSIONS, History, event, histories, ledger_of, operation
+from support.records import AGENTS, MILLISECOND, SESSIONS, History, event, histories, ledger_of, operation
 from tachograph import names
-from tachograph.ledger import Ledger
 from tachograph.views.session import SessionMetrics
+
+if TYPE_CHECKING:
+    from tachograph.ledger import Ledger
 
 FIELDS = [
     "session_id",
@@ -92,28 +95,7 @@ def test_the_names_of_the_fields_are_fixed() -> None:
 
 def test_the_example_of_the_specification() -> None:
     """Averages are over the 14 successful requests: 3214.29 ms and 1485.71 tokens of 45,000 ms and 20,800 tokens."""
-    metrics = fifteen_requests().session_metrics("abc-123")
-    assert {
-        name: value
-        for name, value in metrics.to_dict().items()
-        if name
-        in [
-            "session_id",
-            "total_requests",
-            "successful_requests",
-            "failed_requests",
-            "incomplete_requests",
-            "total_duration_ms",
-            "average_duration_ms",
-            "total_prompt_tokens",
-            "total_completion_tokens",
-            "total_tokens",
-            "average_tokens_per_request",
-            "requests_with_tools",
-            "token_efficiency",
-            "llm_errors",
-        ]
-    } == {
+    expected = {
         "session_id": "abc-123",
         "total_requests": 15,
         "successful_requests": 14,
@@ -129,6 +111,8 @@ def test_the_example_of_the_specification() -> None:
         "token_efficiency": 0.664,
         "llm_errors": {"RateLimitError": 1},
     }
+    figures = fifteen_requests().session_metrics("abc-123").to_dict()
+    assert expected == {name: figures[name] for name in expected}
 
 
 def test_a_listed_request_has_the_fields_of_the_specification() -> None:
@@ -342,7 +326,6 @@ def test_first_seen_is_the_first_start() -> None:
     """A session is seen from its first start to its last end."""
     metrics = ledger_of([operation(1, at=0, took=1_500), operation(2, at=100, took=1)]).session_metrics("s")
     assert (metrics.first_seen, metrics.last_seen) == ("2026-01-17T13:00:00Z", "2026-01-17T13:00:01.500000Z")
-    assert MOMENT // 1_000 * 1_000 == MOMENT
 
 
 @settings(max_examples=50, deadline=None)

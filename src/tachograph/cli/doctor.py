@@ -35,6 +35,7 @@ def doctor(*, as_json: bool) -> None:
 def examine(problems: list[str]) -> dict[str, Any]:
     """Start as ``import tachograph.auto`` would in this environment, and look."""
     tachograph = runtime.Runtime(Config.read(complain=problems.append), complain=problems.append)
+    tachograph.instruments.enabled = False  # looking is nothing to send metrics about
     try:
         tachograph.instrument()
     except runtime.IntegrationError as error:

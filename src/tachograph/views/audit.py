@@ -35,15 +35,15 @@ def audit_view(
     """The audit log, oldest entry first; with ``limit`` the newest so many.
 
     Raises:
-        ValueError: for an event type or category that does not exist, or a negative limit.
+        ValueError: for an event type or category that does not exist, or a limit that is no whole number from 0.
     """
     if event_type is not None and event_type not in names.EVENTS:
         raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
     categories = sorted({kind for kind, _ in names.EVENTS.values()})
     if category is not None and category not in categories:
         raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit={limit}: expected a whole number from 0 up")
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise ValueError(f"limit={limit!r}: expected a whole number from 0 up")
 
     def wanted(moment_ns: int, entry: Entry) -> bool:
         kind, is_critical = names.EVENTS[entry["event_type"]]
@@ -129,11 +129,17 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         return
     if run.outcome == "error":
         yield _at_end(
-            run, 3, "agent_error", agent_type=run.name, error_type=run.error_type, error_message=run.error_message
+            run,
+            5,
+            "agent_error",
+            agent_type=run.name,
+            error_type=run.error_type,
+            error_message=run.error_message,
+            handed_up=bool(facts.get(names.HANDED_UP)),
         )
     yield _at_end(
         run,
-        4,
+        6,
         "agent_processing_completed",
         agent_type=run.name,
         duration_ms=milliseconds(run.duration_ns),
@@ -142,7 +148,7 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         recovered_errors=list(facts.get(names.RECOVERED, ())),
     )
     if outermost:
-        yield _at_end(run, 5, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
+        yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
 
 
 def _model(call: Operation) -> Iterator[_Timed]:
@@ -159,13 +165,13 @@ def _model(call: Operation) -> Iterator[_Timed]:
         return
     if call.outcome == "error":
         yield _at_end(
-            call, 3, "llm_request_failed", model=call.name, error=call.error_message, error_type=call.error_type
+            call, 4, "llm_request_failed", model=call.name, error=call.error_message, error_type=call.error_type
         )
         return
     prompt, completion = facts.get(names.INPUT_TOKENS), facts.get(names.OUTPUT_TOKENS)
     yield _at_end(
         call,
-        3,
+        4,
         "llm_request_completed",
         model=call.name,
         duration_ms=milliseconds(call.duration_ns),
@@ -189,11 +195,11 @@ def _tool(call: Operation) -> Iterator[_Timed]:
         return
     took = milliseconds(call.duration_ns)
     if call.outcome == "ok":
-        yield _at_end(call, 3, "tool_execution_completed", **known, duration_ms=took)
+        yield _at_end(call, 4, "tool_execution_completed", **known, duration_ms=took)
     else:
         yield _at_end(
             call,
-            3,
+            4,
             "tool_execution_failed",
             **known,
             duration_ms=took,

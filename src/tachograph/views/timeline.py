@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph import names
 from tachograph.records import Event, Operation
+from tachograph.redact import printable
 from tachograph.times import milliseconds
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Timeline:
         if not self.entries:
             return "nothing recorded"
         length = max(entry.offset_ms + (entry.duration_ms or 0) for entry in self.entries) or 1
-        return "\n".join(_line(entry, length) for entry in self.entries)
+        places = max(7, len(f"{length:,.0f}"))
+        return "\n".join(_line(entry, length, places) for entry in self.entries)
 
 
 def timeline_view(
@@ -69,22 +71,33 @@ def timeline_view(
     ]
     if not chosen:
         return Timeline(())
-    operations = {record.id: record for record in chosen if isinstance(record, Operation)}
-    origin = min(_start(record) for record in chosen)
+    chosen.sort(key=_order)
+    operations = {record.id for record in chosen if isinstance(record, Operation)}
+    origin = _start(chosen[0])
     children: dict[str | None, list[Record]] = {}
     for record in chosen:
         parent_id = record.parent_id if isinstance(record, Operation) else record.span_id
-        children.setdefault(parent_id if parent_id in operations and parent_id != record.id else None, []).append(
-            record
-        )
+        children.setdefault(parent_id if parent_id in operations else None, []).append(record)
+    placed: set[str] = set()
 
-    def walk(parent_id: str | None, depth: int) -> Iterator[TimelineEntry]:
-        for record in sorted(children.get(parent_id, ()), key=lambda record: (_start(record), record.id)):
-            yield _entry(record, origin, depth)
-            if isinstance(record, Operation):
-                yield from walk(record.id, depth + 1)
+    def below(root: Record) -> Iterator[tuple[Record, int]]:
+        todo = [(root, 0)]  # no recursion: nesting is the program's, and may be deeper than Python allows
+        while todo:
+            record, depth = todo.pop()
+            if record.id not in placed:
+                placed.add(record.id)
+                yield record, depth
+                inside = children.get(record.id, ()) if isinstance(record, Operation) else ()
+                todo += [(child, depth + 1) for child in reversed(inside)]
 
-    return Timeline(tuple(walk(None, 0)))
+    # After the roots come those that none of them holds: operations that are each other's parents.
+    parts = [list(below(root)) for root in (*children.get(None, ()), *chosen) if root.id not in placed]
+    parts.sort(key=lambda part: _order(part[0][0]))
+    return Timeline(tuple(_entry(record, origin, depth) for part in parts for record, depth in part))
+
+
+def _order(record: Record) -> tuple[int, str]:
+    return _start(record), record.id
 
 
 def _start(record: Record) -> int:
@@ -125,7 +138,7 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
     )
 
 
-def _line(entry: TimelineEntry, length: float) -> str:
+def _line(entry: TimelineEntry, length: float, places: int) -> str:
     first = min(_BAR_WIDTH - 1, int(entry.offset_ms / length * _BAR_WIDTH))
     if entry.kind == "event":
         bar, took = "·", ""
@@ -135,11 +148,13 @@ def _line(entry: TimelineEntry, length: float) -> str:
         last = min(_BAR_WIDTH, max(first + 1, round((entry.offset_ms + entry.duration_ms) / length * _BAR_WIDTH)))
         bar, took = "█" * (last - first), f"{entry.duration_ms:,.0f} ms"
     bar = (" " * first + bar).ljust(_BAR_WIDTH)
-    what = entry.name if entry.kind in ("agent", "event") else f"{entry.kind} {entry.name}".rstrip()
+    name = printable(entry.name)
+    what = name if entry.kind in ("agent", "event") else f"{entry.kind} {name}".rstrip()
     tokens = f"  {entry.total_tokens:,} tokens" if entry.total_tokens is not None else ""
     ending = (
         ""
         if entry.outcome in (None, "ok")
         else f"  {entry.outcome}" + (f" {entry.error_type}" if entry.error_type else "")
     )
-    return f"{entry.offset_ms:>8,.0f} ms {took:>10}  {bar}  {'  ' * entry.depth}{what}{tokens}{ending}".rstrip()
+    when = f"{entry.offset_ms:>{places + 1},.0f} ms {took:>{places + 3}}"
+    return f"{when}  {bar}  {'  ' * entry.depth}{what}{tokens}{ending}".rstrip()

@@ -1,0 +1,296 @@
+"""Settings: where each is read from, which place wins, and what is said of a bad one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tachograph.config import CONFIG_FILE_VARIABLE, Config, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Field: default; what may be given in code, in the environment and in TOML, and what is read from each.
+SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]]] = {
+    "enabled": (True, (False, False), ("off", False), ("false", False)),
+    "session_id": (None, ("a", "a"), (" b ", "b"), ('"c"', "c")),
+    "integrations": (
+        (),
+        (["Smolagents"], ("smolagents",)),
+        ("smolagents, langgraph,", ("smolagents", "langgraph")),
+        ('["langgraph"]', ("langgraph",)),
+    ),
+    "summary": ("auto", (1, "1"), ("0", "0"), ('"Auto"', "auto")),
+    "capture_errors": ("message", ("type", "type"), ("TYPE", "type"), ('"message"', "message")),
+    "metric_sessions": (100, (0, 0), ("7", 7), ("100000", 100_000)),
+    "metric_keys": (
+        ("session",),
+        (("session", "correlation"), ("session", "correlation")),
+        ("correlation", ("correlation",)),
+        ('["session", "correlation"]', ("session", "correlation")),
+    ),
+    "span_events": (True, (0, False), ("No", False), ("false", False)),
+    "service_name": (None, ("a", "a"), ("b", "b"), ('"c"', "c")),
+    "max_sessions": (1_000, (1, 1), ("2", 2), ("1000000", 1_000_000)),
+    "max_requests": (100, (0, 0), ("2", 2), ("100000", 100_000)),
+    "max_records": (10_000, (0, 0), ("2", 2), ("10000000", 10_000_000)),
+    "max_open": (10_000, (1, 1), ("2", 2), ("1000000", 1_000_000)),
+    "max_names": (200, (1, 1), ("2", 2), ("100000", 100_000)),
+}
+BOOLEAN = "expected 1 or 0 (also true/false, yes/no, on/off)"
+TEXT = "expected a text that is not empty"
+
+# Field, bad value, what is said to be expected.
+BAD: list[tuple[str, Any, str]] = [
+    ("enabled", "maybe", BOOLEAN),
+    ("enabled", 2, BOOLEAN),
+    ("session_id", "  ", TEXT),
+    ("session_id", 7, TEXT),
+    ("summary", "sometimes", "expected one of: auto, 1, 0"),
+    ("capture_errors", "all", "expected one of: message, type"),
+    ("metric_sessions", -1, "expected a whole number from 0 to 100000"),
+    ("metric_sessions", 100_001, "expected a whole number from 0 to 100000"),
+    ("metric_sessions", "many", "expected a whole number from 0 to 100000"),
+    ("metric_sessions", 1.5, "expected a whole number from 0 to 100000"),
+    ("metric_sessions", True, "expected a whole number from 0 to 100000"),
+    ("metric_sessions", [1], "expected a whole number from 0 to 100000"),
+    ("metric_keys", "user", "expected one or more of: session, correlation, separated by commas"),
+    ("metric_keys", ["session", "user"], "expected one or more of: session, correlation, separated by commas"),
+    ("metric_keys", ",", "expected one or more of: session, correlation, separated by commas"),
+    ("span_events", "si", BOOLEAN),
+    ("service_name", "", TEXT),
+    ("max_sessions", 0, "expected a whole number from 1 to 1000000"),
+    ("max_requests", -1, "expected a whole number from 0 to 100000"),
+    ("max_records", "1e3", "expected a whole number from 0 to 10000000"),
+    ("max_open", 0, "expected a whole number from 1 to 1000000"),
+    ("max_names", 0, "expected a whole number from 1 to 100000"),
+    ("max_names", "9" * 5_000, "expected a whole number from 1 to 100000"),
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose pyproject.toml says nothing of us."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "host"\n', "utf-8")
+    return tmp_path
+
+
+def tell(project: Path, *lines: str) -> Path:
+    file = project / "pyproject.toml"
+    file.write_text("\n".join(["[tool.tachograph]", *lines]), "utf-8")
+    return file
+
+
+def value_of(config: Config, name: str) -> Any:
+    return getattr(config, name)
+
+
+# --------------------------------------------------------------------------------------------------- who wins
+def test_every_setting_is_tried_here() -> None:
+    """The table of this file has every setting, each with a variable of its own and a meaning."""
+    known = Config.settings()
+    assert known.keys() == SETTINGS.keys()
+    assert len({setting.variable for setting in known.values()}) == len(known)
+    assert all(setting.meaning for setting in known.values())
+    own = {setting.variable for name, setting in known.items() if name != "service_name"}
+    assert own == {f"TACHOGRAPH_{name.upper()}" for name in SETTINGS if name != "service_name"}
+    assert known["service_name"].variable == "OTEL_SERVICE_NAME"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_nothing_said_is_the_default(name: str, project: Path) -> None:
+    """Without arguments, variables and a table a setting has its default, and no source."""
+    config = Config.read(environ={}, directory=project)
+    assert (SETTINGS[name][0], None) == (value_of(config, name), config.sources.get(name))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_arguments_win_over_variables_and_these_over_the_file(name: str, project: Path) -> None:
+    """Each setting is taken from the first place that says it, and ``sources`` names the place."""
+    _, (argument, from_argument), (variable, from_variable), (toml, from_toml) = SETTINGS[name]
+    named = Config.settings()[name].variable
+    file = tell(project, f"{name} = {toml}")
+    for arguments, environ, expected, source in (
+        ({name: argument}, {named: variable}, from_argument, f"init({name}=…)"),
+        ({}, {named: variable}, from_variable, named),
+        ({}, {}, from_toml, f"{file} [tool.tachograph] {name}"),
+    ):
+        config = Config.read(arguments, environ=environ, directory=project)
+        assert (expected, {name: source}) == (value_of(config, name), config.sources)
+        assert type(expected) is type(value_of(config, name))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_an_empty_variable_and_an_argument_of_none_are_unset(name: str, project: Path) -> None:
+    """What is there but empty says nothing, and the next place is asked."""
+    toml, from_toml = SETTINGS[name][3]
+    tell(project, f"{name} = {toml}")
+    config = Config.read({name: None}, environ={Config.settings()[name].variable: ""}, directory=project)
+    assert from_toml == value_of(config, name)
+
+
+def test_the_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    """Where no environment and no directory are given, those of the process count."""
+    tell(project, "max_names = 7")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("TACHOGRAPH_MAX_REQUESTS", "8")
+    config = Config.read()
+    assert (config.max_names, config.max_requests) == (7, 8)
+
+
+def test_settings_do_not_change() -> None:
+    """A configuration is a value: made once, never altered."""
+    config = Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.enabled = False  # type: ignore[misc]
+
+
+# ----------------------------------------------------------------------------------------------------- the file
+def test_the_nearest_project_file_counts(project: Path) -> None:
+    """The search goes up from the directory to the first pyproject.toml, even one that says nothing of us."""
+    tell(project, "max_names = 7")
+    inner = project / "a" / "b"
+    inner.mkdir(parents=True)
+    assert Config.read(environ={}, directory=inner).max_names == 7
+    (project / "a" / "pyproject.toml").write_text("", "utf-8")
+    assert Config.read(environ={}, directory=inner).max_names == 200
+
+
+def test_a_file_may_be_named(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The file that the variable names is read instead of the project's."""
+    tell(project, "max_names = 7")
+    other = tell(tmp_path_factory.mktemp("other"), "max_requests = 8")
+    config = Config.read(environ={CONFIG_FILE_VARIABLE: str(other)}, directory=project)
+    assert (config.max_names, config.max_requests) == (200, 8)
+
+
+@pytest.mark.parametrize("content", [b"[tool.tacho", b"\xff\xfe", b'tool = "x"', b"[tool]\n"])
+def test_somebody_elses_broken_file_is_not_ours_to_report(content: bytes, project: Path) -> None:
+    """A pyproject.toml that cannot be read, or has no table of ours, leaves the defaults."""
+    (project / "pyproject.toml").write_bytes(content)
+    assert dict(Config.read(environ={}, directory=project).sources) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "cannot be read"), (b"[tool.tacho", "cannot be read"), (b"\xff\xfe", "cannot be read")],
+)
+def test_a_file_named_for_us_must_be_readable(content: bytes | None, expected: str, tmp_path: Path) -> None:
+    """Where the variable names a file that is missing or no TOML, the error names variable, file and fix."""
+    file = tmp_path / "settings.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError) as refused:
+        Config.read(environ={CONFIG_FILE_VARIABLE: str(file)})
+    assert str(refused.value).startswith(f"{CONFIG_FILE_VARIABLE}={file}: {expected}")
+    assert str(refused.value).endswith("give the path of a TOML file")
+
+
+def test_a_table_that_is_none_is_refused(project: Path) -> None:
+    """``tachograph = 1`` under ``[tool]`` is said to be no table, with the fix."""
+    (project / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")
+    with pytest.raises(ConfigError, match=r"tool\.tachograph is not a table; write \[tool\.tachograph\]"):
+        Config.read(environ={}, directory=project)
+
+
+# ---------------------------------------------------------------------------------------------------- bad values
+@pytest.mark.parametrize(("name", "value", "expected"), BAD)
+def test_a_bad_argument_is_refused(name: str, value: Any, expected: str, project: Path) -> None:
+    """The error names the argument, the value and what is expected."""
+    with pytest.raises(ConfigError) as refused:
+        Config.read({name: value}, environ={}, directory=project)
+    assert str(refused.value) == f"init({name}=…): {str(value)[:80]!r} is not usable: {expected}"
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [row for row in BAD if isinstance(row[1], str) and row[1]])
+def test_a_bad_variable_is_refused(name: str, value: str, expected: str, project: Path) -> None:
+    """The error names the variable, the value and what is expected."""
+    variable = Config.settings()[name].variable
+    with pytest.raises(ConfigError) as refused:
+        Config.read(environ={variable: value}, directory=project)
+    assert str(refused.value) == f"{variable}: {value[:80]!r} is not usable: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown", "expected"),
+    [
+        ('enabled = "maybe"', "maybe", BOOLEAN),
+        ("session_id = 7", "7", TEXT),
+        ("metric_sessions = 1.5", "1.5", "expected a whole number from 0 to 100000"),
+        ("max_open = true", "True", "expected a whole number from 1 to 1000000"),
+        ('metric_keys = ["user"]', "['user']", "expected one or more of: session, correlation, separated by commas"),
+    ],
+)
+def test_a_bad_value_in_the_file_is_refused(line: str, shown: str, expected: str, project: Path) -> None:
+    """The error names the file, the table, the setting, the value and what is expected."""
+    file = tell(project, line)
+    with pytest.raises(ConfigError) as refused:
+        Config.read(environ={}, directory=project)
+    name = line.partition(" ")[0]
+    assert str(refused.value) == f"{file} [tool.tachograph] {name}: {shown!r} is not usable: {expected}"
+
+
+def test_a_setting_that_does_not_exist_is_refused(project: Path) -> None:
+    """A misspelt argument or key is named, with the settings there are; the table of wrapped functions is none."""
+    with pytest.raises(ConfigError) as refused:
+        Config.read({"max_request": 1}, environ={}, directory=project)
+    assert str(refused.value) == f"init(max_request=…): no such setting; there are: {', '.join(SETTINGS)}"
+    file = tell(project, "max_request = 1")
+    with pytest.raises(ConfigError) as refused:
+        Config.read(environ={}, directory=project)
+    assert str(refused.value) == (
+        f"{file}: [tool.tachograph] max_request: no such setting; there are: {', '.join(SETTINGS)}"
+    )
+    tell(project, "wrap = {}")
+    assert dict(Config.read(environ={}, directory=project).sources) == {}
+
+
+def test_a_config_error_is_a_value_error() -> None:
+    """Who catches ValueError catches it."""
+    assert issubclass(ConfigError, ValueError)
+
+
+# -------------------------------------------------------------------------------------------- complaining instead
+def test_complaints_are_collected_and_reading_goes_on(project: Path) -> None:
+    """With somebody to tell, each bad setting is one message and has its default, and the good ones are read."""
+    file = tell(project, "max_records = -1", "max_sessions = 5", "nonsense = 1")
+    told: list[str] = []
+    config = Config.read(
+        {"summary": "sometimes", "capture_errors": "type", "typo": 1},
+        environ={"TACHOGRAPH_MAX_NAMES": "x", "TACHOGRAPH_MAX_OPEN": "9"},
+        directory=project,
+        complain=told.append,
+    )
+    places = [message.split(": ")[0] for message in told]
+    assert places == [
+        "init(typo=…)",
+        str(file),
+        "init(summary=…)",
+        f"{file} [tool.tachograph] max_records",
+        "TACHOGRAPH_MAX_NAMES",
+    ]
+    assert (config.summary, config.max_records, config.max_names) == ("auto", 10_000, 200)
+    assert (config.capture_errors, config.max_sessions, config.max_open) == ("type", 5, 9)
+    assert config.sources.keys() == {"capture_errors", "max_sessions", "max_open"}
+
+
+def test_a_file_that_cannot_be_used_is_complained_about(tmp_path: Path) -> None:
+    """A named file that is missing, and a table that is none, are one message each, and the rest is read."""
+    told: list[str] = []
+    missing = Config.read(
+        {"max_names": 3}, environ={CONFIG_FILE_VARIABLE: str(tmp_path / "no.toml")}, complain=told.append
+    )
+    (tmp_path / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")
+    no_table = Config.read({"max_names": 4}, environ={}, directory=tmp_path, complain=told.append)
+    assert (missing.max_names, no_table.max_names, len(told)) == (3, 4, 2)
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD)
+def test_what_is_complained_about_has_its_default(name: str, value: Any, expected: str, project: Path) -> None:
+    """Whatever the bad value, one message tells of it and the setting is as if nothing had been said."""
+    told: list[str] = []
+    config = Config.read({name: value}, environ={}, directory=project, complain=told.append)
+    assert (SETTINGS[name][0], {}) == (value_of(config, name), config.sources)
+    assert [message.endswith(expected) for message in told] == [True]

@@ -1,0 +1,190 @@
+"""What goes wrong in Tachograph stays there, and is counted and told once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tachograph.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def fails(error: BaseException) -> None:
+    raise error
+
+
+class Site:
+    def __init__(self, name: Any) -> None:
+        self.__qualname__ = name
+
+    def __call__(self) -> None:
+        raise ValueError
+
+
+class BadTexts(Exception):  # noqa: N818 - a name that says what it is
+    """An exception that fails whenever somebody looks at it."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+    def __bool__(self) -> bool:
+        raise RuntimeError
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Empty(Exception):  # noqa: N818 - likewise
+    """An exception that is false."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+class Metaclass(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError
+
+
+class Nameless(Exception, metaclass=Metaclass):  # noqa: N818 - likewise
+    """An exception whose class has no name to tell."""
+
+
+class Broken(logging.Handler):
+    """A handler of the host's that raises, as some do."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError("disk full")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    logger, handler = logging.getLogger("tachograph"), Broken()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
+
+
+def test_what_goes_well_is_passed_through() -> None:
+    """The guarded call gives what the function gives, and nothing is counted."""
+    guard = Guard()
+    assert (guard(divmod, 7, 2), guard.swallowed()) == ((3, 1), {})
+
+
+def test_a_failure_gives_the_default() -> None:
+    """In place of a result there is the default, which is None unless another is given."""
+    guard = Guard()
+    assert (guard(fails, ValueError()), guard(fails, ValueError(), default=())) == (None, ())
+
+
+def test_failures_are_counted_by_site() -> None:
+    """Each function of ours that failed has its count, by name or else by its type, and the counts are copies."""
+    guard = Guard()
+    for _ in range(3):
+        guard(fails, ValueError())
+    guard(int, "x")
+    guard(Site("place"))
+    guard(Site(None))
+    assert guard.swallowed() == {"fails": 3, "int": 1, "place": 1, "Site": 1} == dict(guard)
+    guard.swallowed().clear()
+    assert len(guard.swallowed()) == 4
+
+
+def test_the_first_failure_of_a_site_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Once for each site there is one warning, with the traceback of the failure."""
+    guard = Guard()
+    for number in range(3):
+        guard(fails, ValueError(f"number {number}"))
+    guard(int, "x")
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("tachograph", "WARNING", "tachograph.failure_swallowed at fails: ValueError"),
+        ("tachograph", "WARNING", "tachograph.failure_swallowed at int: ValueError"),
+    ]
+    assert "ValueError: number 0" in caplog.text
+    assert "in fails" in caplog.text
+    assert "number 1" not in caplog.text
+
+
+def test_in_strict_mode_the_failure_raises() -> None:
+    """In our own tests nothing is swallowed: the very exception comes out, and nothing is counted."""
+    guard, error = Guard(strict=True), ValueError()
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the object is compared
+        guard(fails, error, default=1)
+    assert raised.value is error
+    assert guard.swallowed() == {}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_stops_the_program_passes(kind: type[BaseException], strict: bool) -> None:  # noqa: FBT001
+    """An interrupt that strikes while our code runs is the host's."""
+    guard = Guard(strict=strict)
+    with pytest.raises(kind):
+        guard(fails, kind())
+    assert guard.swallowed() == {}
+
+
+@pytest.mark.parametrize("kind", [BadTexts, Empty, Nameless], ids=["unreadable", "false", "nameless"])
+def test_a_hostile_exception_is_swallowed_and_counted(kind: type[Exception]) -> None:
+    """However an exception object misbehaves, nothing comes out and it is counted."""
+    guard = Guard()
+    assert [guard(fails, kind(), default=0) for _ in range(2)] == [0, 0]
+    assert guard.swallowed() == {"fails": 2}
+
+
+def test_a_false_exception_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception that says it is nothing has its traceback in the log all the same."""
+    Guard()(fails, Empty("told"))
+    assert "told" in caplog.text
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_broken_log_handler_reaches_nobody() -> None:
+    """Where the host's logging raises, the failure is swallowed and counted, and tried only once."""
+    guard = Guard()
+    assert [guard(fails, ValueError(), default=0) for _ in range(2)] == [0, 0]
+    assert guard.swallowed() == {"fails": 2}
+
+
+def test_sites_too_many_are_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Beyond the bound all further sites are counted together and logged once."""
+    guard = Guard()
+    extra = 50
+    for number in range(Guard.MAX_SITES + extra):
+        for _ in range(2):
+            guard(Site(f"site-{number}"))
+    assert len(guard.swallowed()) == Guard.MAX_SITES + 1
+    assert guard.swallowed()["other"] == 2 * extra
+    assert guard.swallowed()["site-0"] == 2
+    assert len(caplog.records) == Guard.MAX_SITES + 1
+
+
+def test_sites_can_be_read_while_others_fail() -> None:
+    """A reader's thread goes through the counts while work goes on."""
+    guard, done = Guard(), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            assert all(count > 0 for _, count in guard)
+
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(read)
+        for number in range(Guard.MAX_SITES):
+            guard(Site(f"site-{number}"))
+        done.set()
+        reading.result()
+    assert sum(count for _, count in guard) == Guard.MAX_SITES
