@@ -256,7 +256,7 @@ def test_a_record_that_comes_in_the_middle_of_a_fold_is_kept() -> None:
     ledger = Ledger()
 
     def meddle() -> None:
-        for number in (2, 3, 2):
+        for number in (2, 3, 2, 1):
             ledger.apply(operation(number, at=number))
 
     in_time(lambda: ledger.apply(operation(1, attributes=Meddling(meddle))))
@@ -303,6 +303,27 @@ def test_reading_in_the_middle_of_a_fold_neither_waits_nor_breaks_it() -> None:
     assert 3 == ledger.total().total_requests == ledger.session_metrics("s").total_requests
 
 
+def test_a_second_thread_waits_for_the_fold_of_the_first() -> None:
+    """What comes from another thread in the middle of a fold, a repeat or a question, sees the fold done."""
+    ledger = Ledger()
+    answered: list[tuple[int, int]] = []
+
+    def ask() -> None:
+        ledger.apply(operation(1))
+        metrics = ledger.session_metrics("s")
+        answered.append((metrics.total_requests, len(metrics.requests)))
+
+    other = threading.Thread(target=ask, daemon=True)
+
+    def meddle() -> None:
+        other.start()
+        other.join(0.3)  # it cannot end before the fold does, unless it did not wait
+
+    in_time(lambda: ledger.apply(operation(1, attributes=Meddling(meddle))))
+    other.join(30)
+    assert answered == [(1, 1)]
+
+
 def test_many_threads_lose_and_double_nothing() -> None:
     """Eight threads of 500 operations each, with readers beside them, come to exact counts."""
     ledger = Ledger(max_records=20_000)
@@ -312,11 +333,12 @@ def test_many_threads_lose_and_double_nothing() -> None:
     def work(thread: int) -> None:
         for n in range(500):
             session = sessions[n % 4]
-            begun = operation(thread * 1_000 + n, session=session, took=None)
+            begun = operation(thread * 1_000 + n, session=session, request=f"r{n}", took=None)
             ledger.apply(begun)
             ended = operation(
                 thread * 1_000 + n,
                 session=session,
+                request=f"r{n}",
                 outcome="ok" if n % 5 else "error",
                 attributes={names.INPUT_TOKENS: 3, names.OUTPUT_TOKENS: 2},
             )
@@ -359,6 +381,7 @@ def test_many_threads_lose_and_double_nothing() -> None:
         (ledger.session_metrics(session).total_requests, ledger.session_metrics(session).total_tokens)
         for session in sessions
     }
+    assert {ledger.session_metrics(sessions[n % 4], f"r{n}").total_requests for n in range(500)} == {8}
     assert (ledger.stats()["records"], ledger.stats()["open_operations"]) == (4_400, 0)
 
 
@@ -592,6 +615,14 @@ def test_work_under_way_in_a_cleared_session_is_counted_once() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- small rules
+def test_what_is_under_way_is_in_the_log_and_on_the_timeline() -> None:
+    """Open operations are seen by the audit log and the timeline before they end, and once when they have."""
+    ledger = ledger_of([operation(1, took=None)])
+    assert ([entry.duration_ms for entry in ledger.timeline().entries], len(ledger.audit_log())) == ([None], 1)
+    ledger.apply(operation(1))
+    assert ([entry.duration_ms for entry in ledger.timeline().entries], len(ledger.audit_log())) == ([1_000], 2)
+
+
 def test_the_log_event_of_a_switch_is_no_second_switch() -> None:
     """What an operation carries is counted there; the event that says the same is passed over."""
     run = operation(1, "agent", "coder", attributes={names.SWITCH_FROM: "manager", names.NESTED: True})

@@ -42,6 +42,7 @@ MASKED = [
     ("key AKIAIOSFODNN7EXAMPLE is inactive", "key [redacted] is inactive"),
     (f"postgres://app:{SECRET}@db:5432/x", "postgres://app:[redacted]@db:5432/x"),
     (f"redis://:{SECRET}@cache/0", "redis://:[redacted]@cache/0"),
+    (f"amqp://app:{SECRET}@{SECRET}@mq/x", "amqp://app:[redacted]@mq/x"),
     (f"token is {JWT}", "token is [redacted]"),
     (f"cookie={JWT}; path=/", "cookie=[redacted]; path=/"),
 ]
@@ -118,10 +119,10 @@ def test_an_error_text_says_how_much_it_has_lost(length: int) -> None:
 
 def test_an_error_text_is_masked_and_cut() -> None:
     """A secret in what is kept is masked, also where it would have been cut in half."""
-    error = ValueError(f"{'x' * 990} password={'Zq7' * 20} {'y' * 10_000}")
+    error = ValueError(f"{'x' * 970} password={'Zq7' * 20} {'y' * 10_000}")
     text = error_text(error)
     assert "Zq7" not in text
-    assert text.startswith(f"{'x' * 990} password=")
+    assert text.startswith(f"{'x' * 970} password=[redacted] yyy")
     assert len(text) < MAX_ERROR_CHARS + 40
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tachograph import runtime as _runtime
 from tachograph.config import ConfigError
 from tachograph.exporters import LedgerSpanExporter
+from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
-from tachograph.runtime import IntegrationError, Runtime
+from tachograph.runtime import Runtime
 from tachograph.sessions import bind, correlation, session
 from tachograph.summary import session_summary
 from tachograph.version import VERSION

@@ -160,6 +160,7 @@ class Recorder:
     # ---------------------------------------------------------------------------------------------- begin, end
     def begin(self, start: Start) -> Live:
         """An operation starts."""
+        tracer = self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
         scope = self.scope() if start.parent is None else start.parent.scope
         parent: Live | None = scope.operation
         agent = None if parent is None else parent if parent.kind == "agent" else parent.agent
@@ -184,7 +185,10 @@ class Recorder:
             user_id=scope.user_id,
             attributes=facts,
         )
-        span = self._guard(self._start_span, open_record, base, around_id, start.in_process)
+        span = None
+        if tracer is not None:
+            kind = SpanKind.CLIENT if start.kind == "model" and not start.in_process else SpanKind.INTERNAL
+            span = self._guard(self._start_span, tracer, open_record, base, around_id, kind)
         started = None if span is None else span.get_span_context()
         if started is None or not started.is_valid or started.span_id == around.span_id:
             # No SDK is at work: the API hands the surrounding span back, or an empty one.
@@ -299,11 +303,12 @@ class Recorder:
         self._guard(self._emit, event, get_current())
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
-    def _start_span(self, record: Operation, base: Context, around_id: str | None, in_process: bool) -> Span:  # noqa: FBT001 - called through the guard
-        return self._tracer().start_span(
+    @staticmethod
+    def _start_span(tracer: Tracer, record: Operation, base: Context, around_id: str | None, kind: SpanKind) -> Span:
+        return tracer.start_span(
             codec.span_name(record),
             base,
-            SpanKind.CLIENT if record.kind == "model" and not in_process else SpanKind.INTERNAL,
+            kind,
             codec.start_attributes(record, span_parent_id=around_id),
             start_time=record.start_ns,
             record_exception=False,

@@ -17,7 +17,7 @@ _SECRETS = tuple(
             r"((?<![^\W_])(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|token|password|passwd|authorization)\b"
             r"[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&]{4,}"
         ),
-        r"(://[^/\s:@]*:)[^/\s@]+(?=@)",
+        r"(://[^/\s:@]*:)[^/\s]+(?=@)",  # to the last @: people forget to escape one in a password
         r"()\b(?:sk|pk|rk|hf|gh[pousr]|xox[abprs]|glpat)[-_][\w-]{8,}",
         r"()\bAKIA[0-9A-Z]{16}\b",
         # Only where a run of such characters begins: tried at every eyJ in a run, the work would be quadratic.

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib
 import logging
 import os
-import re
 import sys
 import threading
 import weakref
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from tachograph.config import Config, ConfigError
 from tachograph.context import new_id
-from tachograph.exporters import Providers
+from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
-from tachograph.integrations import REGISTRY, Integration
 from tachograph.ledger import Ledger
-from tachograph.probes import Hooks, when_imported
+from tachograph.probes import Hooks
+from tachograph.providers import Providers
 from tachograph.recorder import Recorder
 from tachograph.summary import summary
 
@@ -38,20 +34,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 _log = logging.getLogger("tachograph")
-
-
-class IntegrationError(RuntimeError):
-    """An integration that was asked for by name cannot be installed; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How it stands with one integration. ``state`` is installed, waiting, refused, absent or failed."""
-
-    integration: Integration
-    state: str
-    version: str | None
-    note: str = ""
 
 
 class Runtime:
@@ -116,12 +98,13 @@ class Runtime:
             **({} if clock is None else {"clock": clock}),
         )
         self.hooks = Hooks(self.recorder, self.guard)
-        self.statuses: dict[str, Status] = {}
+        self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
         self.wants_summary = False
         self.started = False
+        self.automatic = False
         self.stopped = False
         self._process = os.getpid()
         self._session_id = config.session_id
@@ -141,82 +124,19 @@ class Runtime:
         self._session_id = self.config.session_id
 
     def succeed(self, before: Runtime) -> None:
-        """Take over from a runtime that was in use before settings were known."""
+        """Take over from a runtime that was in use before these settings were known. Its ledger is ours already."""
         if self._session_id is None:
             self._session_id = before._session_id
+        self.wants_summary |= before.wants_summary
+        self.offers_summary |= before.offers_summary
+        self.providers.inherit(before.providers)
         before.stopped, before.instruments.enabled = True, False
+        before.guard(before.hooks.uninstall)
         atexit.unregister(before.at_exit)
 
-    # ------------------------------------------------------------------------------------------------- start
     def instrument(self) -> None:
-        """Hook every integration that settings ask for, now or as soon as its framework is imported.
-
-        Raises:
-            IntegrationError: for one asked for by name that cannot be installed.
-        """
-        wanted = self.config.integrations
-        known = {integration.name for integration in REGISTRY}
-        place = self.config.sources.get("integrations", "integrations")
-        problems = [
-            f"{place}: {name!r}: no such integration; there are: {', '.join(sorted(known))}"
-            for name in wanted
-            if name not in known
-        ]
-        for integration in REGISTRY:
-            if wanted and integration.name not in wanted:
-                self.statuses[integration.name] = Status(
-                    integration, "absent", None, "not among the settings' integrations"
-                )
-                continue
-            status = self._examine(integration)
-            self.statuses[integration.name] = status
-            if status.state != "waiting":
-                if wanted:
-                    problems.append(f"{place}: {integration.name}: {status.note}")
-                elif status.state == "refused":
-                    self.complain(f"{integration.name} is not instrumented: {status.note}")
-                continue
-            when_imported(integration.module, functools.partial(self._imported, status))
-        if problems:
-            raise IntegrationError("; ".join(problems))
-
-    @staticmethod
-    def _examine(integration: Integration) -> Status:
-        try:
-            installed = version(integration.package)
-        except PackageNotFoundError:
-            return Status(integration, "absent", None, f"not installed; pip install 'tachograph[{integration.name}]'")
-        numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:2])
-        oldest, newest = (".".join(map(str, bound)) for bound in (integration.oldest, integration.newest))
-        if numbers < integration.oldest:
-            return Status(
-                integration,
-                "refused",
-                installed,
-                f"{integration.package} {installed} is older than {oldest}, the first version supported; "
-                f"pip install -U {integration.package}",
-            )
-        note = "" if numbers[:2] <= integration.newest else f"newer than {newest}, the newest version tested"
-        return Status(integration, "waiting", installed, note)
-
-    def _imported(self, status: Status, _: object) -> None:
-        self.guard(self._load, status)
-
-    def _load(self, status: Status) -> None:
-        """The framework was imported."""
-        if self.stopped or self.statuses[status.integration.name].state == "installed":
-            return
-        name = status.integration.name
-        self.statuses[name] = Status(status.integration, "failed", status.version, "see the log")
-        try:
-            importlib.import_module(status.integration.loader).install(self.hooks)
-        except Exception as error:
-            self.complain(f"{name} {status.version} is not fully instrumented: {type(error).__name__}: {error}")
-            raise
-        self.statuses[name] = Status(status.integration, "installed", status.version, status.note)
-        missing = [hook.label for hook in self.hooks.rows.values() if not hook.hooked and not hook.optional]
-        if missing:
-            self.complain(f"{name} {status.version}: not there to hook: {', '.join(missing)}; see tachograph doctor")
+        """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
+        self.frameworks.hook(self.config)
 
     # -------------------------------------------------------------------------------------------------- the end
     def _before_providers_end(self) -> None:
@@ -262,7 +182,7 @@ class Runtime:
             "misused": self.misused,
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
-            "integrations": {name: status.state for name, status in self.statuses.items()},
+            "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
 
 
@@ -322,12 +242,15 @@ def start(
         running = _current
         if running is not None and running.started:
             providers = (tracer_provider, meter_provider, logger_provider)
-            if any(provider is not None for provider in providers) or _contradicts(running.config, arguments or {}):
+            same = not any(providers) and not _contradicts(running.config, arguments or {})
+            if automatic or same:
+                return running
+            # What started by itself gives way to a program that says what it wants; one that says two things does not.
+            if not running.automatic:
                 raise ConfigError(
                     "Tachograph is already started with other settings; call tachograph.shutdown() first, "
                     "or make this the first call"
                 )
-            return running
         complain = _say if automatic else None
         config = Config.read(arguments, complain=complain)
         runtime = Runtime(
@@ -338,7 +261,9 @@ def start(
             complain=complain,
             ledger=None if running is None else running.ledger,
         )
-        runtime.offers_summary, runtime.wants_summary, runtime.started = automatic, summary_wanted, True
+        runtime.started, runtime.automatic = True, automatic
+        runtime.offers_summary, runtime.wants_summary = automatic, summary_wanted
+        runtime.instruments.enabled = config.enabled
         if config.enabled:
             try:
                 runtime.instrument()
@@ -348,11 +273,11 @@ def start(
                     raise
                 _say(str(error))
         if running is not None:
-            # It was used before it was started: what it recorded, and where, goes on.
+            # It was used before these settings were known: what it recorded, and where, goes on.
             runtime.succeed(running)
         _current = runtime
         atexit.register(runtime.at_exit)
-    if not automatic:
+    if config.enabled and not automatic:
         runtime.guard(runtime.providers.tracer)
     return runtime
 

@@ -64,8 +64,9 @@ class Binding:
 
     def _context(self) -> Context:
         tachograph = runtime.current()
-        # Spans of the program's own that start in here carry the ids from the first one on.
-        tachograph.guard(tachograph.providers.meet)
+        if tachograph.started and tachograph.config.enabled:
+            # Spans of the program's own that start in here carry the ids from the first one on.
+            tachograph.guard(tachograph.providers.meet)
         scope = self._make(tachograph.recorder.scope())
         context = with_scope(scope)
         return into_baggage(scope, context) if self._propagate else context

@@ -219,7 +219,8 @@ def within(function: F, context: Callable[[], Context], guard: Guard) -> F:
         driven = guard(streamed, result, Stream(guard, context=lambda: around))
         return result if driven is None else driven
 
-    later = any(kind(function) for kind in _WORKED_OFF_LATER)
+    plain = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    later = any(kind(plain) for kind in _WORKED_OFF_LATER)
     return cast("F", StandIn(function, drive))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,6 +133,25 @@ def test_what_arrives_is_what_the_ledger_holds(programs, receiver, protocol, end
         assert told["tokens"] == sums(receiver, "gen_ai.client.token.usage")
 
 
+def test_the_opentelemetry_launcher_exports(programs, receiver):
+    """Under ``opentelemetry-instrument`` everything arrives, too, from a program that knows nothing of it."""
+    programs.write(
+        "app.py",
+        """
+        from crew import boss, operations, tell
+
+        boss().run("price of tea?")
+        tell(ledger=operations())
+        """,
+    )
+
+    done = programs.run(script("opentelemetry-instrument"), sys.executable, "app.py", **endpoint(receiver, "http"))
+
+    assert (done.code, done.stderr, len(done.told["ledger"])) == (0, "", 9)
+    assert by_id(done.told["ledger"]) == rows(receiver)
+    assert sums(receiver, "gen_ai.client.token.usage") == {"input": 400, "output": 4}
+
+
 def test_sigterm_under_run_loses_nothing(programs, receiver):
     """A program that is asked to terminate under ``tachograph run`` dies of it, its work open and done delivered."""
     programs.write(
@@ -162,38 +182,55 @@ def test_sigterm_under_run_loses_nothing(programs, receiver):
     assert done.stderr.count("Tachograph · session ") == 1
 
 
-def test_forked_workers_repeat_nothing(programs, receiver):
+FORKS = {
+    "a pool, which ends its workers by SIGTERM": """
+        import multiprocessing
+
+        def fork():
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                return pool.map(abs, [-4, -5])
+        """,
+    "a child that leaves through the agent's frames and atexit": """
+        import os
+
+        def fork():
+            if os.fork() == 0:
+                raise SystemExit(6)
+            return os.waitstatus_to_exitcode(os.wait()[1])
+        """,
+}
+
+
+@pytest.mark.parametrize("fork", FORKS)
+def test_forked_workers_repeat_nothing(programs, receiver, fork):
     """Processes forked off in the middle of an agent's run neither end its operations nor print its summary."""
     programs.write(
         "app.py",
-        """
-        import multiprocessing
-        import os
+        program(
+            FORKS[fork],
+            """
+            from crew import ANSWER, QUIET, Price, Scripted, ToolCallingAgent, operations, tell
 
-        from crew import ANSWER, QUIET, Price, Scripted, ToolCallingAgent, operations, tell
+            class Forking(Price):
+                def forward(self, thing):
+                    return str(fork())
 
-        codes = []
-
-        class Forking(Price):
-            def forward(self, thing):
-                with multiprocessing.get_context("fork").Pool(2) as pool:  # which ends its workers by SIGTERM
-                    found = pool.map(abs, [-4, -5])
-                if os.fork() == 0:
-                    raise SystemExit(6)  # through the agent's frames, and through atexit
-                codes.append(os.waitstatus_to_exitcode(os.wait()[1]))
-                return found
-
-        model = Scripted("big", ("price", {"thing": "tea"}), ANSWER)
-        ToolCallingAgent(tools=[Forking()], model=model, name="loner", **QUIET).run("price of tea?")
-        tell(ledger=operations(), codes=codes)
-        """,
+            model = Scripted("big", ("price", {"thing": "tea"}), ANSWER)
+            agent = ToolCallingAgent(tools=[Forking()], model=model, name="loner", **QUIET)
+            agent.run("price of tea?")
+            tell(ledger=operations(), found=agent.memory.steps[1].observations)
+            """,
+        ),
     )
 
     done = programs.run(script("tachograph"), "run", "app.py", **endpoint(receiver, "http"))
 
-    assert (done.code, len(done.told["ledger"]), done.told["codes"]) == (0, 5, [6])
+    assert (done.code, done.told["found"]) == (0, "[4, 5]" if "pool" in fork else "6")
+    assert len(done.told["ledger"]) == 5
     assert by_id(done.told["ledger"]) == rows(receiver)
     assert done.stderr.count("Tachograph · session ") == 1
+    if "pool" in fork:  # a worker that is told to end just ends: what it has not recorded is not sent twice
+        assert [point.metric for point in receiver.metrics].count("tachograph.sessions.active") == 1
 
 
 # ----------------------------------------------------------------------------------------------- foreign telemetry
@@ -245,6 +282,34 @@ def test_foreign_spans_carry_the_session(programs, receiver, provider):
     assert ids == {"before": ("x", "y"), "after": ("x", "y"), "outside": (None, None)}
     roots = [span.name for span in receiver.spans if span.parent_span_id is None]
     assert sorted(roots) == ["after", "before", "outside"]
+
+
+def test_after_shutdown_foreign_spans_are_left_alone(programs):
+    """What is not started, or is shut down, stamps nothing, not even in a session that is still in force."""
+    done = programs.python("""
+        import tachograph
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from told import tell
+
+        trace.set_tracer_provider(TracerProvider())
+        stamped = []
+
+        def look():
+            with trace.get_tracer("app").start_as_current_span("theirs") as span:
+                stamped.append("session.id" in span.attributes)
+
+        with tachograph.session("x"):
+            look()
+        tachograph.init()
+        with tachograph.session("x"):
+            look()
+            tachograph.shutdown()
+            look()
+        tell(stamped=stamped)
+        """)
+
+    assert (done.code, done.stderr, done.told) == (0, "", {"stamped": [False, True, False]})
 
 
 def test_log_events_before_the_first_operation_arrive(programs, receiver):
@@ -347,6 +412,32 @@ def test_nothing_is_sent_unasked(programs, receiver, disabled):
 
     assert (done.code, done.stderr) == (0, "")
     assert done.told == {"recorded": 9, "sockets": [], "exporters": [], "threads": 1}
+    assert [*receiver.spans, *receiver.logs, *receiver.metrics] == []
+
+
+@pytest.mark.parametrize("start", ["import tachograph.auto", "import tachograph; tachograph.init()"])
+def test_switched_off_is_off(programs, receiver, start):
+    """With TACHOGRAPH_ENABLED=0 nothing is hooked, recorded, built, sent or said, however it is started."""
+    done = programs.python(
+        program(
+            start,
+            """
+            from crew import boss, operations, tell
+            from opentelemetry import trace
+
+            with tachograph.session("x"):
+                boss().run("price of tea?")
+            provider = type(trace.get_tracer_provider()).__name__
+            tell(recorded=len(operations()), hooks=tachograph.stats()["hooks"], provider=provider)
+            """,
+        ),
+        TACHOGRAPH_ENABLED="0",
+        TACHOGRAPH_SUMMARY="1",
+        **endpoint(receiver, "http"),
+    )
+
+    assert (done.code, done.stderr) == (0, "")
+    assert done.told == {"recorded": 0, "hooks": 0, "provider": "ProxyTracerProvider"}
     assert [*receiver.spans, *receiver.logs, *receiver.metrics] == []
 
 

@@ -388,6 +388,13 @@ def test_filters_choose_from_the_whole_log(
     assert chosen == (expected if limit is None else expected[-limit:] if limit else [])
 
 
+@pytest.mark.parametrize("limit", [0, 1, 3, 10_000])
+def test_a_limit_leaves_the_newest(limit: int) -> None:
+    """Of more entries than the limit the newest are given, oldest of them first."""
+    entries = audit_view(EVERYTHING)
+    assert audit_view(EVERYTHING, limit=limit) == entries[max(0, len(entries) - limit) :]
+
+
 def test_critical_entries_are_those_of_the_table() -> None:
     """Switches, errors, approvals, decisions, deletions and exceeded thresholds are critical, all else is not."""
     assert {

@@ -13,6 +13,7 @@ import click
 
 from tachograph import runtime
 from tachograph.config import Config
+from tachograph.frameworks import IntegrationError
 from tachograph.version import VERSION
 
 
@@ -38,9 +39,9 @@ def examine(problems: list[str]) -> dict[str, Any]:
     tachograph.instruments.enabled = False  # looking is nothing to send metrics about
     try:
         tachograph.instrument()
-    except runtime.IntegrationError as error:
+    except IntegrationError as error:
         problems.append(str(error))
-    for status in list(tachograph.statuses.values()):
+    for status in list(tachograph.frameworks.statuses.values()):
         if status.state == "waiting":
             try:
                 importlib.import_module(status.integration.module)
@@ -58,7 +59,7 @@ def examine(problems: list[str]) -> dict[str, Any]:
                 "note": status.note,
                 "also_active": [f"{name} {at}" for name in status.integration.also if (at := _installed(name))],
             }
-            for status in tachograph.statuses.values()
+            for status in tachograph.frameworks.statuses.values()
         ],
         "hooks": [
             {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()

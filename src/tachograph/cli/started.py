@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Final
 
 from tachograph import runtime
 
 if TYPE_CHECKING:
     from types import FrameType
+
+_SECONDS_TO_END: Final = 5.0
+"""At most so long the program's end waits for what is still to be sent."""
 
 
 def start() -> None:
@@ -23,7 +27,10 @@ def start() -> None:
 
     def terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
         if os.getpid() == process:  # and not one forked off, which is to end as it would have
-            runtime.current().at_exit()
+            # In a thread, for the signal may have struck while this one held a lock that the exporters need.
+            ending = threading.Thread(target=runtime.current().at_exit, daemon=True)
+            ending.start()
+            ending.join(_SECONDS_TO_END)
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MAX_RECOVERED = 1_000
 
+
 # ------------------------------------------------------------------------------------------------------- a run
 def run_began(call: Call) -> Start:
     """``MultiStepAgent.run``: sync, streamed, managed, or through a subclass's ``super().run()``."""

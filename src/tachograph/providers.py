@@ -1,0 +1,254 @@
+"""OpenTelemetry providers: those that exist are joined, and where none exists the standard variables build ours.
+
+Nothing is exported unless an ``OTEL_*`` variable or the program says so, and a provider that is set is never
+replaced. Resolution waits for the first operation, so that a program may set its own providers before or after
+Tachograph is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from tachograph import names
+from tachograph.config import ConfigError
+from tachograph.exporters import asked_exporters, make_exporter
+from tachograph.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry._logs import LoggerProvider, LogRecord
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Tracer
+
+    from tachograph.config import Config
+    from tachograph.guard import Guard
+
+_MAX_EARLY: Final = 1_000
+"""Log events kept for a provider that is still to appear."""
+
+
+class Providers:
+    """The tracer, meter and logger in force.
+
+    Args:
+        config: for the service's name.
+        guard: around what happens on the host's time.
+        tracer_provider: use this one; by default the global one, whenever it appears.
+        meter_provider: likewise.
+        logger_provider: likewise.
+        complain: told of an exporter that was asked for and cannot be had.
+        joined: called after a provider was joined that shuts itself down at exit.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        guard: Guard,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        complain: Callable[[str], None],
+        joined: Callable[[], object],
+    ) -> None:
+        self._config = config
+        self._guard = guard
+        self._explicit = tracer_provider
+        self._meter_provider = meter_provider
+        self._logger_provider = logger_provider
+        self._complain = complain
+        self._on_joined = joined
+        self._lock = threading.Lock()
+        self._provider: trace.TracerProvider | None = None
+        self._tracer: Tracer | None = None
+        self._built: list[Any] = []
+        self._stamps: list[Any] = []
+        # A logger of the API comes to life when a provider is set.
+        self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
+        self._early: list[LogRecord] = []
+        self._resolved = False
+
+    # ------------------------------------------------------------------------------------------------- in force
+    def tracer(self) -> Tracer:
+        """The tracer in force now. Cheap: asked for at every start of an operation."""
+        provider = self._explicit or trace.get_tracer_provider()
+        if self._resolved and provider is self._provider and self._tracer is not None:
+            return self._tracer
+        with self._lock:
+            if not self._resolved:
+                self._guard(self._build)
+                self._resolved = True
+                early, self._early = self._early, []
+                for record in early:
+                    self._guard(self._logger.emit, record)
+                provider = self._explicit or trace.get_tracer_provider()
+            return self._join(provider)
+
+    def meet(self) -> None:
+        """Join a provider that is set already; build none, as the program may be about to."""
+        provider = self._explicit or trace.get_tracer_provider()
+        if provider is not self._provider and not _is_proxy(provider):
+            with self._lock:
+                self._join(provider)
+
+    def meter(self) -> Meter:
+        """A meter, which may come to life later."""
+        return metrics.get_meter(names.SCOPE, VERSION, self._meter_provider)
+
+    def emit(self, record: LogRecord) -> None:
+        """Send a log event; one from before the first operation waits for the provider there will be by then."""
+        if self._resolved or self._logger_provider is not None or not _is_proxy(_logs.get_logger_provider()):
+            self._logger.emit(record)
+        elif len(self._early) < _MAX_EARLY:
+            self._early.append(record)
+
+    def _join(self, provider: trace.TracerProvider) -> Tracer:
+        if provider is not self._provider or self._tracer is None:
+            self._provider = provider
+            self._tracer = provider.get_tracer(names.SCOPE, VERSION)
+            if hasattr(provider, "add_span_processor"):
+                self._guard(self._stamp, provider)
+        return self._tracer
+
+    def _stamp(self, provider: Any) -> None:
+        from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
+
+        stamp = SpanStamp(self._guard)
+        provider.add_span_processor(stamp)
+        self._stamps.append(stamp)
+        self._on_joined()
+
+    # --------------------------------------------------------------------------------------------- building ours
+    def _build(self) -> None:
+        """Build what the variables ask for, where the program has set nothing itself."""
+        try:
+            asked = asked_exporters(os.environ)
+        except ConfigError as error:
+            self._complain(str(error))
+            return
+        build = {"traces": self._build_traces, "metrics": self._build_metrics, "logs": self._build_logs}
+        explicit = {"traces": self._explicit, "metrics": self._meter_provider, "logs": self._logger_provider}
+        present = {
+            "traces": trace.get_tracer_provider(),
+            "metrics": metrics.get_meter_provider(),
+            "logs": _logs.get_logger_provider(),
+        }
+        for signal, exporters in asked.items():
+            if explicit[signal] is not None or not _is_proxy(present[signal]):
+                continue
+            try:
+                build[signal]([make_exporter(signal, name) for name in exporters])
+            except Exception as error:  # noqa: BLE001 - whatever an exporter raises, the host runs on without it
+                self._complain(f"{signal} are not exported: {error}")
+
+    def _build_traces(self, exporters: Sequence[Any]) -> None:
+        provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
+        for exporter in exporters:
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+        trace.set_tracer_provider(provider)
+        self._built.append(provider)
+
+    def _build_metrics(self, exporters: Sequence[Any]) -> None:
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
+        from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: PLC0415
+
+        readers = [
+            exporter if isinstance(exporter, MetricReader) else PeriodicExportingMetricReader(exporter)
+            for exporter in exporters
+        ]
+        provider = MeterProvider(readers, resource=self._resource(), shutdown_on_exit=False)
+        metrics.set_meter_provider(provider)
+        self._built.append(provider)
+
+    def _build_logs(self, exporters: Sequence[Any]) -> None:
+        from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
+        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
+
+        from tachograph.processors import LogStamp  # noqa: PLC0415
+
+        provider = LoggerProvider(resource=self._resource(), shutdown_on_exit=False)
+        stamp = LogStamp(self._guard)
+        provider.add_log_record_processor(stamp)  # first: the exporters' come after
+        self._stamps.append(stamp)
+        for exporter in exporters:
+            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        _logs.set_logger_provider(provider)
+        self._built.append(provider)
+
+    def _resource(self) -> Resource:
+        resource = Resource.create()
+        if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
+            resource = resource.merge(Resource({"service.name": self._config.service_name or program_name()}))
+        return resource
+
+    # -------------------------------------------------------------------------------------------------- the end
+    @property
+    def exporting(self) -> bool:
+        """Whether spans go to a provider of the SDK, ours or the program's."""
+        return self._built != [] or not _is_proxy(self._explicit or trace.get_tracer_provider())
+
+    def flush(self, timeout_ms: int = 5_000) -> None:
+        """Send what is waiting in providers that are ours."""
+        for provider in self._built:
+            self._guard(provider.force_flush, timeout_ms)
+
+    def shutdown(self) -> None:
+        """Flush and stop providers that are ours; leave the others alone, unstamped."""
+        for stamp in self._stamps:
+            stamp.active = False
+        built, self._built = self._built, []
+        for provider in built:
+            self._guard(provider.shutdown)
+
+    def inherit(self, before: Providers) -> None:
+        """Answer for the providers that another one has built."""
+        self._built += before._built
+        self._stamps += before._stamps
+        before._built, before._stamps = [], []
+
+    def describe(self) -> dict[str, str]:
+        """Where each signal goes, for people."""
+        self.tracer()
+        present: dict[str, Any] = {
+            "traces": self._explicit or trace.get_tracer_provider(),
+            "metrics": self._meter_provider or metrics.get_meter_provider(),
+            "logs": self._logger_provider or _logs.get_logger_provider(),
+        }
+        try:
+            asked = asked_exporters(os.environ)
+        except ConfigError:
+            asked = {}
+        return {signal: self._destination(signal, provider, asked.get(signal)) for signal, provider in present.items()}
+
+    def _destination(self, signal: str, provider: Any, asked: list[str] | None) -> str:
+        if provider in self._built and asked:
+            endpoint = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(
+                "OTEL_EXPORTER_OTLP_ENDPOINT", "the exporter's default endpoint"
+            )
+            return ", ".join(f"{name} to {endpoint}" if name.startswith("otlp") else name for name in asked)
+        if _is_proxy(provider):
+            return "nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT to export)"
+        return f"the program's own {type(provider).__name__}"
+
+
+def _is_proxy(provider: Any) -> bool:
+    """Whether it is the API's stand-in for a provider that nobody has set."""
+    return "Proxy" in type(provider).__name__
+
+
+def program_name() -> str:
+    """What to call the service: the script, or the module it was started as."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None and spec.name:
+        return str(spec.name).removesuffix(".__main__")
+    return Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-c", "-") else "python"
