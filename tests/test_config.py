@@ -294,3 +294,9 @@ def test_what_is_complained_about_has_its_default(name: str, value: Any, expecte
     config = Config.read({name: value}, environ={}, directory=project, complain=told.append)
     assert (SETTINGS[name][0], {}) == (value_of(config, name), config.sources)
     assert [message.endswith(expected) for message in told] == [True]
+
+
+def test_a_misspelt_variable_is_said():
+    """A TACHOGRAPH_ variable that no setting has is a bad setting; the one that was probably meant is named."""
+    with pytest.raises(ConfigError, match="TACHOGRAPH_SUMARY: no such setting; did you mean TACHOGRAPH_SUMMARY?"):
+        Config.read(environ={"TACHOGRAPH_SUMARY": "0"})

@@ -131,7 +131,9 @@ def test_a_cleaned_id_is_clean(given_id: Any) -> None:
     assert cleaned == clean_id(cleaned)
 
 
-@given(st.text(alphabet="ab", min_size=MAX_ID_CHARS - 2, max_size=MAX_ID_CHARS + 2), st.text(alphabet="ab", min_size=190))
+@given(
+    st.text(alphabet="ab", min_size=MAX_ID_CHARS - 2, max_size=MAX_ID_CHARS + 2), st.text(alphabet="ab", min_size=190)
+)
 def test_two_ids_stay_two(one: str, other: str) -> None:
     """Clean ids of any length are equal after cleaning only where they were before."""
     assert (one == other) == (clean_id(one) == clean_id(other))

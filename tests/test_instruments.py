@@ -173,9 +173,9 @@ def test_a_scripted_history_gives_these_figures_of_its_session(ticking: Capture)
         ({**ids, "tachograph.outcome": "error"}, 1),
         ({**ids, "tachograph.outcome": "incomplete"}, 1),
     ) == values(ticking, "tachograph.session.requests")
-    assert points(
-        ({**ids, "gen_ai.token.type": "input"}, 207), ({**ids, "gen_ai.token.type": "output"}, 20)
-    ) == values(ticking, "tachograph.session.tokens")
+    assert points(({**ids, "gen_ai.token.type": "input"}, 207), ({**ids, "gen_ai.token.type": "output"}, 20)) == values(
+        ticking, "tachograph.session.tokens"
+    )
     for name, value in (
         ("tool_calls", 5),
         ("agent_switches", 1),
@@ -311,9 +311,7 @@ def test_series_can_be_keyed_by_request() -> None:
             History(captured).run("tool", "t")
 
         assert {("s2", "c2"), ("s2", "other")} == _keys(captured)
-        assert {1} == {
-            point.value for name, _, point in captured.points() if name == "tachograph.session.tool_calls"
-        }
+        assert {1} == {point.value for name, _, point in captured.points() if name == "tachograph.session.tool_calls"}
 
 
 def test_a_fleet_has_no_series_of_sessions() -> None:
@@ -396,7 +394,4 @@ def test_an_operation_without_facts_gives_a_point_all_the_same(captured: Capture
     """What a framework does not say is absent from the point, not made up."""
     captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"), get_current())
 
-    assert points(({"gen_ai.operation.name": "chat"}, (1, 1.0))) == values(
-        captured, "gen_ai.client.operation.duration"
-    )
-
+    assert points(({"gen_ai.operation.name": "chat"}, (1, 1.0))) == values(captured, "gen_ai.client.operation.duration")

@@ -653,6 +653,6 @@ def test_stats_say_how_full_it_is() -> None:
         "active_sessions": 1,
         "open_operations": 1,
         "records": 2,
-        "evicted": {"sessions": 0, "correlations": 0, "records": 0},
+        "evicted": {"sessions": 0, "correlations": 0, "records": 0, "requests": 0, "names": 0},
     }
     assert [identifier(2)] == [begun.id for begun in ledger.open_operations()]

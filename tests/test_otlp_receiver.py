@@ -37,6 +37,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
+
 from support.otlp_receiver import OtlpReceiver, ReceivedPoint, ReceivedSpan
 
 if TYPE_CHECKING:

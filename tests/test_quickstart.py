@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from opentelemetry.trace import format_span_id
-from scripted_llm import ScriptedLLM
-from team_script import script
 
 import tachograph
+from scripted_llm import ScriptedLLM
 from tachograph import names
 from tachograph.testing import Capture, capture
+from team_script import script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

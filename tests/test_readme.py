@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tachograph.testing import Capture
+if TYPE_CHECKING:
+    from tachograph.testing import Capture
 
 README = Path(__file__).parent.parent / "README.md"
 

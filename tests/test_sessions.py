@@ -316,9 +316,7 @@ def _worked_off(result: Any) -> list[Any]:
     return asyncio.run(collect()) if hasattr(result, "__anext__") else list(result)
 
 
-@pytest.mark.parametrize(
-    "name", ["plain", "generator", "coroutine", "async_generator", "of_the_class", "of_nobody"]
-)
+@pytest.mark.parametrize("name", ["plain", "generator", "coroutine", "async_generator", "of_the_class", "of_nobody"])
 def test_decorated_callables_run_in_their_session(name: str) -> None:
     """A function, generator, coroutine function or async generator runs in its session for its whole life."""
     seen = _worked_off(getattr(Shapes(), name)())
@@ -725,7 +723,9 @@ def test_ids_are_on_every_writing(captured: Capture) -> None:
     (span,) = captured.spans
     (log,) = captured.logs
     assert expected.items() <= dict(span.attributes or {}).items()
-    assert {"session.id": "s", "tachograph.correlation.id": "c"}.items() <= dict(log.log_record.attributes or {}).items()
+    assert {"session.id": "s", "tachograph.correlation.id": "c"}.items() <= dict(
+        log.log_record.attributes or {}
+    ).items()
     assert ("s", "c", "u") == (record.session_id, record.correlation_id, record.user_id)
     assert "u" == captured.ledger.session_metrics("s").user_id == captured.spans_only.session_metrics("s").user_id
 

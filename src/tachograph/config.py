@@ -7,6 +7,7 @@ program has not asked for us by name: they print one line and go on with that se
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from dataclasses import dataclass, field, fields
@@ -192,6 +193,12 @@ class Config:
         known = cls.settings()
         for name in arguments.keys() - known.keys():
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
+        variables = {setting.variable for setting in known.values()}
+        for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE}):
+            if variable.startswith("TACHOGRAPH_"):
+                near = difflib.get_close_matches(variable, variables, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(variables))}"
+                problem(f"{variable}: no such setting; {hint}")
         table, file = _table(environ, directory, problem)
         for name in table.keys() - known.keys() - {"wrap"}:
             problem(f"{file}: [tool.tachograph] {name}: no such setting; there are: {', '.join(known)}")
@@ -207,7 +214,6 @@ class Config:
                     values[name], sources[name] = setting.read(value), place
                 except ValueError as error:
                     problem(f"{place}: {str(value)[:80]!r} is not usable: {error}")
-                    continue
                 break
         return cls(**values, sources=sources)
 

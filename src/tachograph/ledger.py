@@ -280,5 +280,9 @@ class Ledger:
                 "active_sessions": sum(1 for tally in self._sessions.values() if tally.open),
                 "open_operations": len(self._open),
                 "records": len(self._history),
-                "evicted": dict(self._evicted),
+                "evicted": {
+                    **self._evicted,
+                    "requests": self._total.evicted_requests,
+                    "names": self._total.folded_names,
+                },
             }

@@ -349,15 +349,14 @@ class Recorder:
     def _emit(self, event: Event, context: Context) -> None:
         attributes = codec.event_attributes(event)
         name = names.EVENT_PREFIX + event.type
-        self._send(
-            LogRecord(
-                timestamp=event.timestamp_ns,
-                context=context,
-                severity_number=SeverityNumber.INFO,
-                event_name=name,
-                attributes=attributes,
-            )
+        record = LogRecord(
+            timestamp=event.timestamp_ns,
+            context=context,
+            severity_number=SeverityNumber.INFO,
+            event_name=name,
+            attributes=attributes,
         )
+        self._guard(self._send, record)
         if self._config.span_events:
             trace.get_current_span(context).add_event(name, attributes, event.timestamp_ns)
 

@@ -244,6 +244,7 @@ def start(
             providers = (tracer_provider, meter_provider, logger_provider)
             same = not any(providers) and not _contradicts(running.config, arguments or {})
             if automatic or same:
+                running.automatic &= automatic
                 return running
             # What started by itself gives way to a program that says what it wants; one that says two things does not.
             if not running.automatic:

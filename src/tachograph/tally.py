@@ -108,6 +108,7 @@ class Tally:
     llm_errors: dict[str, int] = field(default_factory=dict)
     requests: deque[Operation] = field(default_factory=deque)
     evicted_requests: int = 0
+    folded_names: int = 0
 
     # ------------------------------------------------------------------------------------------------ the fold
     def started(self, operation: Operation) -> None:
@@ -232,6 +233,7 @@ class Tally:
     def _count(self, table: dict[str, int], key: str) -> None:
         if key not in table and len(table) >= self.max_names:
             key = OTHER
+            self.folded_names += 1
         table[key] = table.get(key, 0) + 1
 
     def _entry(self, table: dict[str, T], key: str, make: Callable[[], Any]) -> T:
@@ -239,5 +241,6 @@ class Tally:
         if found is None:
             if len(table) >= self.max_names:
                 key = OTHER
+                self.folded_names += 1
             found = table.setdefault(key, make())
         return found

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = (script("tachograph"), "run")
+RUN_HERE = (sys.executable, "-m", "tachograph", "run")
+"""By the interpreter's very path: a console script may have it spelled otherwise, python for python3."""
 SUMMARY = "Tachograph · session "
 
 LOOK_AROUND = """
@@ -87,7 +89,7 @@ def test_the_program_sees_what_it_would_see(programs, target, arguments, python_
     variables = {} if python_path is None else {"PYTHONPATH": python_path}
 
     plain = programs.run(sys.executable, *target, *arguments, stdin="hello\n", **variables)
-    recorded = programs.run(*RUN, *target, *arguments, stdin="hello\n", **variables)
+    recorded = programs.run(*RUN_HERE, *target, *arguments, stdin="hello\n", **variables)
 
     assert (plain.code, plain.stderr) == (7, "")
     assert plain.told == recorded.told
@@ -289,7 +291,7 @@ def test_usage(programs, arguments, code, said):
 def test_a_module_that_is_not_there_is_pythons_to_report(programs):
     """``run -m`` of a module that does not exist says what ``python -m`` says."""
     plain = programs.run(sys.executable, "-m", "no_such_module")
-    recorded = programs.run(*RUN, "-m", "no_such_module")
+    recorded = programs.run(*RUN_HERE, "-m", "no_such_module")
 
     assert plain == recorded
 

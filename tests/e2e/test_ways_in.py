@@ -187,6 +187,34 @@ def test_init_is_idempotent_and_contradictions_raise(programs):
     assert ["tachograph.shutdown() first" in message for message in told["refused"]] == [True] * 3
 
 
+def test_an_explicit_init_supersedes_an_automatic_start(programs):
+    """A program that is recorded by itself may still say what it wants: its settings hold, nothing is hooked twice."""
+    done = programs.python("""
+        import tachograph.auto
+        from crew import boss
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+        from told import tell
+
+        with tachograph.session("before"):
+            boss().run("price of tea?")
+        exporter, provider = InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        runtime = tachograph.init(max_names=5, tracer_provider=provider)
+        with tachograph.session("after"):
+            boss().run("price of tea?")
+        figures = [tachograph.session_metrics(id).total_requests for id in ("before", "after")]
+        spans = [span.attributes["session.id"] for span in exporter.get_finished_spans()]
+        tell(max_names=runtime.config.max_names, figures=figures, spans=sorted(set(spans)))
+        """)
+
+    told = done.told
+    assert (done.code, done.stderr) == (0, "")
+    assert (told["max_names"], told["spans"]) == (5, ["after"])
+    assert told["figures"][0] == told["figures"][1] > 0
+
+
 def test_shutdown_restores_every_class_exactly(programs):
     """After shutdown() every class and module of the framework holds the very objects it held before."""
     done = programs.python("""

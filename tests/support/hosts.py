@@ -969,7 +969,12 @@ def coroutine_function(log: Transcript) -> Play:
 
     async def main() -> None:
         coroutine = Engine().run()
-        log("type", type(coroutine) is types.CoroutineType, inspect.iscoroutine(coroutine), inspect.isawaitable(coroutine))
+        log(
+            "type",
+            type(coroutine) is types.CoroutineType,
+            inspect.iscoroutine(coroutine),
+            inspect.isawaitable(coroutine),
+        )
         log("called", coroutine.__name__, coroutine.__qualname__, inspect.getcoroutinestate(coroutine))
         await log.attempted("awaited", coroutine)
         log("state", inspect.getcoroutinestate(coroutine))

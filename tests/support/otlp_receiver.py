@@ -212,7 +212,7 @@ class _GrpcService(TraceServiceServicer, MetricsServiceServicer, LogsServiceServ
     def __init__(self, take: Callable[[Any], Any]) -> None:
         self._take = take
 
-    def Export(self, request: Any, context: Any) -> Any:  # noqa: ANN401, N802 - the generated servicer's own
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated servicer's own
         try:
             return self._take(request)
         except ValueError as error:
@@ -224,7 +224,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     timeout = 5
 
-    def __init__(self, take: Callable[[Any], Any], *args: Any) -> None:  # noqa: ANN401 - socketserver's own
+    def __init__(self, take: Callable[[Any], Any], *args: Any) -> None:
         self._take = take
         super().__init__(*args)
 
@@ -253,7 +253,7 @@ class _HttpHandler(BaseHTTPRequestHandler):
         except (DecodeError, ValueError, OSError, EOFError, zlib.error) as error:
             return HTTPStatus.BAD_REQUEST, str(error).encode()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - http.server's own
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own
         """Keep the test output quiet."""
 
 
