@@ -964,7 +964,7 @@ def test_classes_made_inside_functions_are_collected(captured: Capture) -> None:
     gc.collect()
 
     assert [None] * 4 == [reference() for reference in (early, *late)]
-    assert {Root} == {owner for owner in captured.runtime.hooks._patched if owner.__module__ == __name__}
+    assert {Root} == {owner for owner in captured.runtime.hooks._patched if getattr(owner, "__module__", None) == __name__}
 
 
 def test_rows_are_bounded(captured: Capture) -> None:

@@ -562,16 +562,16 @@ def _script(recorder: Recorder) -> None:
                 recorder.end(recorder.begin(Start("code", "python")), "abandoned")
 
 
-TIMELINE = ("kind", "name", "offset_ms", "duration_ms", "outcome", "error_type")
+TIMELINE = ("kind", "name", "duration_ms", "outcome", "error_type", "total_tokens")
 
 
 def _answers(ledger: Ledger) -> Any:
     """All that a ledger answers, but for the ids that are made up."""
     made_up = ("event_id", "trace_id", "span_id", "task_id")
     audit = [{name: value for name, value in entry.items() if name not in made_up} for entry in ledger.audit_log()]
-    timeline = [
-        # An event is drawn inside the span it happened in, so at the margin where there is none.
-        (*(getattr(entry, name) for name in TIMELINE), None if entry.kind == "event" else entry.depth)
+    # An event is drawn inside the span it happened in, so at the margin where there is none.
+    rows = [
+        (entry.offset_ms, entry.depth if entry.kind != "event" else None, *(getattr(entry, name) for name in TIMELINE))
         for entry in ledger.timeline().entries
     ]
     stats = ledger.stats()
@@ -580,7 +580,7 @@ def _answers(ledger: Ledger) -> Any:
         [ledger.session_metrics("one", "c one").to_dict(), ledger.session_metrics("one", "d one").to_dict()],
         ledger.metrics().to_dict(),
         audit,
-        timeline,
+        sorted(rows, key=lambda row: row[0]),
         {name: stats[name] for name in ("sessions", "records", "open_operations")},
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import weakref
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -76,7 +77,8 @@ class Frameworks:
                 elif status.state == "refused":
                     self._complain(f"{integration.name} is not instrumented: {status.note}")
                 continue
-            when_imported(integration.module, functools.partial(self._imported, status))
+            # Weak, as a hook on an import cannot be taken back, and this one may be stopped before it comes.
+            when_imported(integration.module, functools.partial(_imported, weakref.ref(self), status))
         if problems:
             raise IntegrationError("; ".join(problems))
 
@@ -99,11 +101,11 @@ class Frameworks:
         note = "" if numbers[:2] <= integration.newest else f"newer than {newest}, the newest version tested"
         return Status(integration, "waiting", installed, note)
 
-    def _imported(self, status: Status, _: object) -> None:
+    def imported(self, status: Status) -> None:
+        """A framework was imported."""
         self._guard(self._load, status)
 
     def _load(self, status: Status) -> None:
-        """The framework was imported."""
         if not self._hooks.enabled or self.statuses[status.integration.name].state == "installed":
             return
         name = status.integration.name
@@ -117,3 +119,9 @@ class Frameworks:
         missing = [hook.label for hook in self._hooks.rows.values() if not hook.hooked and not hook.optional]
         if missing:
             self._complain(f"{name} {status.version}: not there to hook: {', '.join(missing)}; see tachograph doctor")
+
+
+def _imported(waiting: weakref.ref[Frameworks], status: Status, _: object) -> None:
+    frameworks = waiting()
+    if frameworks is not None:
+        frameworks.imported(status)

@@ -260,10 +260,10 @@ class Hooks:
 
         for member in (root, *descendants(root)):
             hook(member)
-        inherited = vars(root).get("__init_subclass__")
         hooks = self
 
         def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
+            inherited = announcement.inherited
             if inherited is None:
                 super(root, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]  # cls is a subclass of root
             else:
@@ -271,8 +271,9 @@ class Hooks:
             if hooks.enabled:
                 hooks.guard(hook, cls)
 
+        announcement = _Announcement(__init_subclass__, vars(root).get("__init_subclass__"))
         if "__init_subclass__" not in self._patched.get(root, ()):
-            self._patch(root, "__init_subclass__", _Announcement(__init_subclass__, inherited))
+            self._patch(root, "__init_subclass__", announcement)
 
     def _carry(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         decorator = wrapped(*args, **kwargs)
@@ -295,11 +296,14 @@ class Hooks:
         self.enabled = False
         for owner, patches in list(self._patched.items()):
             for attribute, reference in patches.items():
-                patch = reference()
-                if patch is None or vars(owner).get(attribute) is not patch:
+                patch, present = reference(), vars(owner).get(attribute)
+                if patch is None or present is None:
                     continue
                 original = patch.inherited if isinstance(patch, _Announcement) else patch.__wrapped__
-                if original is None:
+                if present is not patch:
+                    # If that over it is ours too, of a runtime that took over, it is to put back what was there first.
+                    _take_out(present, patch, original)
+                elif original is None:
                     delattr(owner, attribute)
                 else:
                     setattr(owner, attribute, original)
@@ -313,6 +317,13 @@ class _Announcement(classmethod):  # type: ignore[type-arg]  # not generic befor
     def __init__(self, function: Callable[..., Any], inherited: Any) -> None:
         super().__init__(function)
         self.inherited = inherited
+
+
+def _take_out(above: Any, patch: Any, original: Any) -> None:
+    if isinstance(above, _Announcement) and above.inherited is patch:
+        above.inherited = original
+    elif isinstance(above, StandIn) and above.__wrapped__ is patch:
+        above.__wrapped__ = original
 
 
 def descendants(root: type) -> list[type]:

@@ -68,7 +68,7 @@ class Providers:
         self._logger_provider = logger_provider
         self._complain = complain
         self._on_joined = joined
-        self._lock = threading.Lock()
+        self.after_fork()
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
@@ -209,6 +209,10 @@ class Providers:
         built, self._built = self._built, []
         for provider in built:
             self._guard(provider.shutdown)
+
+    def after_fork(self) -> None:
+        """A child process: make the lock anew, as another thread may have held it."""
+        self._lock = threading.Lock()
 
     def inherit(self, before: Providers) -> None:
         """Answer for the providers that another one has built."""

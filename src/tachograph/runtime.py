@@ -107,32 +107,33 @@ class Runtime:
         self.automatic = False
         self.stopped = False
         self._process = os.getpid()
-        self._session_id = config.session_id
+        self._session_id = config.session_id or new_id()
         _fork_aware.add(self)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
         """Session of work that nobody put into one."""
-        if self._session_id is None:
-            self._session_id = new_id()
         return self._session_id
 
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
         self.ledger.after_fork()
         self.recorder.after_fork()
-        self._session_id = self.config.session_id
+        self.providers.after_fork()
+        self._session_id = self.config.session_id or new_id()
 
     def succeed(self, before: Runtime) -> None:
-        """Take over from a runtime that was in use before these settings were known. Its ledger is ours already."""
-        if self._session_id is None:
+        """Take over from one in use before these settings were known. Its ledger and guard are ours already."""
+        if self.config.session_id is None:
             self._session_id = before._session_id
+        self.ids_cleaned += before.ids_cleaned
+        self.misused += before.misused
         self.wants_summary |= before.wants_summary
         self.offers_summary |= before.offers_summary
         self.providers.inherit(before.providers)
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
-        atexit.unregister(before.at_exit)
+        before._forget_exit()
 
     def instrument(self) -> None:
         """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
@@ -144,6 +145,10 @@ class Runtime:
         if not self.stopped:
             self.guard(self.recorder.abandon_all)
 
+    def _forget_exit(self) -> None:
+        for at_exit in (self.at_exit, self._before_providers_end):
+            atexit.unregister(at_exit)
+
     def stop(self) -> None:
         """Unhook everything, end what is open, flush and stop providers that are ours. A second stop does nothing."""
         if self.stopped:
@@ -153,6 +158,7 @@ class Runtime:
         self.guard(self.recorder.abandon_all)
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
+        self._forget_exit()
 
     def at_exit(self) -> None:
         """The process ends."""
@@ -192,6 +198,8 @@ _fork_aware: weakref.WeakSet[Runtime] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = threading.RLock()
     for runtime in list(_fork_aware):
         runtime.guard(runtime.after_fork)
 
@@ -261,6 +269,7 @@ def start(
             logger_provider=logger_provider,
             complain=complain,
             ledger=None if running is None else running.ledger,
+            guard=None if running is None else running.guard,
         )
         runtime.started, runtime.automatic = True, automatic
         runtime.offers_summary, runtime.wants_summary = automatic, summary_wanted
@@ -294,7 +303,6 @@ def stop() -> None:
     with _lock:
         runtime, _current = _current, None
     if runtime is not None:
-        atexit.unregister(runtime.at_exit)
         runtime.stop()
 
 

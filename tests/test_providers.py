@@ -1,0 +1,261 @@
+"""Providers: what exists is joined and never replaced, what is asked for is built, and otherwise nothing is."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NoOpTracerProvider
+from support.programs import Finished, Programs
+
+from tachograph.config import Config
+from tachograph.guard import Guard
+from tachograph.providers import Providers, program_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def providers(guard: Guard | None = None, **given: Any) -> tuple[Providers, list[str], list[int]]:
+    """Providers of the test's own, what they complain of, and a mark for each provider joined."""
+    complaints: list[str] = []
+    joined: list[int] = []
+    made = Providers(
+        Config.read({}, environ={}),
+        guard or Guard(strict=True),
+        complain=complaints.append,
+        joined=lambda: joined.append(1),
+        **given,
+    )
+    return made, complaints, joined
+
+
+# ------------------------------------------------------------------------------------------------------ given ones
+def test_a_provider_is_joined_once() -> None:
+    """However often the tracer is asked for, a provider gets one stamp and gives one tracer."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    ours, complaints, joined = providers(tracer_provider=provider)
+    tracers = {id(ours.tracer()) for _ in range(3)}
+    ours.meet()
+
+    assert 1 == len(tracers)
+    assert ([1], []) == (joined, complaints)
+    assert 1 == len(provider._active_span_processor._span_processors)
+    assert ours.exporting
+
+
+def test_a_provider_that_is_no_sdks_is_used_as_it_is() -> None:
+    """A provider of another make, which takes no processors, gives tracers and is otherwise left alone."""
+    ours, complaints, joined = providers(tracer_provider=NoOpTracerProvider())
+
+    assert isinstance(ours.tracer(), trace.NoOpTracer)
+    assert ([], []) == (joined, complaints)
+
+
+def test_a_provider_that_refuses_our_stamp_still_serves() -> None:
+    """Where a processor cannot be added the tracer is had all the same, and the failure is counted."""
+
+    class Refusing(NoOpTracerProvider):
+        def add_span_processor(self, _: Any) -> None:
+            raise ZeroDivisionError("refused")
+
+    guard = Guard()
+    ours, _, joined = providers(guard, tracer_provider=Refusing())
+
+    assert isinstance(ours.tracer(), trace.NoOpTracer)
+    assert [] == joined
+    assert {"Providers._stamp": 1} == guard.swallowed()
+
+
+def test_meeting_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the first operation a provider that is not there yet is not built, whatever the variables say."""
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "no such exporter")
+    ours, complaints, joined = providers()
+    ours.meet()
+
+    assert ([], []) == (joined, complaints)
+    ours.tracer()
+    assert 1 == len(complaints)
+    assert "no such exporter" in complaints[0]
+    ours.tracer()
+    assert 1 == len(complaints)
+
+
+def test_log_events_go_where_the_logger_provider_is() -> None:
+    """With a provider at hand a log event is sent at once."""
+    exporter: Any = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
+    ours, *_ = providers(logger_provider=provider)
+    ours.emit(LogRecord(event_name="tachograph.test"))
+
+    assert ["tachograph.test"] == [log.log_record.event_name for log in exporter.get_finished_logs()]
+    provider.shutdown()
+
+
+def test_early_log_events_are_bounded() -> None:
+    """Events from before the first operation wait for a provider, a bounded number of them."""
+    ours, *_ = providers(tracer_provider=NoOpTracerProvider())
+    for _ in range(1_100):
+        ours.emit(LogRecord(event_name="tachograph.test"))
+
+    assert 1_000 == len(ours._early)
+    ours.tracer()
+    assert [] == ours._early
+
+
+def test_a_program_is_called_by_its_script_or_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's name is the module or script that was started, and never empty."""
+    main = sys.modules["__main__"]
+    for spec, argv, name in (
+        (type("Spec", (), {"name": "shop.worker"}), ["x.py"], "shop.worker"),
+        (type("Spec", (), {"name": "shop.__main__"}), ["x.py"], "shop"),
+        (None, ["/srv/shop/serve.py", "--port"], "serve"),
+        (None, ["-c"], "python"),
+        (None, [""], "python"),
+        (None, [], "python"),
+    ):
+        monkeypatch.setattr(main, "__spec__", spec, raising=False)
+        monkeypatch.setattr(sys, "argv", argv)
+
+        assert name == program_name()
+
+
+def test_stopped_providers_are_let_go() -> None:
+    """Providers that are not ours are neither shut down nor kept alive by us."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    ours, *_ = providers(tracer_provider=provider)
+    ours.tracer()
+    ours.shutdown()
+    assert provider.get_tracer("x").start_span("still works").is_recording()
+    gone = weakref.ref(ours)
+    del ours
+    gc.collect()
+
+    assert gone() is None
+
+
+# ------------------------------------------------------------------------------------------------- the global ones
+PROGRAM = """
+import json
+import pathlib
+import sys
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk.trace import TracerProvider
+
+when, start = sys.argv[1:]
+
+
+def state():
+    found = (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider())
+    return ["none" if "Proxy" in type(provider).__name__ else type(provider).__name__ for provider in found]
+
+
+own = TracerProvider()
+if when == "before":
+    trace.set_tracer_provider(own)
+if start == "auto":
+    import tachograph.auto
+else:
+    import tachograph
+    tachograph.init()
+started = state()
+if when == "after":
+    trace.set_tracer_provider(own)
+
+from tachograph import runtime
+from tachograph.recorder import Start
+
+recorder = runtime.current().recorder
+recorder.end(recorder.begin(Start("agent", "a")))
+resource = getattr(trace.get_tracer_provider(), "resource", None)
+found = {
+    "started": started,
+    "worked": state(),
+    "own": trace.get_tracer_provider() is own,
+    "service": resource and resource.attributes["service.name"].partition(":")[0],
+    "exports": list(runtime.current().providers.describe().values()),
+}
+pathlib.Path("found.json").write_text(json.dumps(found))  # exporters print too
+"""
+NONE = ["none", "none", "none"]
+ALL = ["TracerProvider", "MeterProvider", "LoggerProvider"]
+OWN_TRACES = ["TracerProvider", "none", "none"]
+CONSOLE = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRICS", "LOGS")}
+
+
+@pytest.mark.parametrize(
+    ("when", "start", "variables", "started", "worked", "own", "service"),
+    [
+        # nothing asked for: nothing built, nothing set
+        ("never", "auto", {}, NONE, NONE, False, None),
+        ("never", "init", {}, NONE, NONE, False, None),
+        # asked for: init() builds at once, auto at the first operation
+        ("never", "init", CONSOLE, ALL, ALL, False, "app"),
+        ("never", "auto", CONSOLE, NONE, ALL, False, "app"),
+        ("never", "auto", {**CONSOLE, "OTEL_SERVICE_NAME": "shop"}, NONE, ALL, False, "shop"),
+        ("never", "auto", {**CONSOLE, "OTEL_RESOURCE_ATTRIBUTES": "service.name=mall"}, NONE, ALL, False, "mall"),
+        ("never", "auto", {**CONSOLE, "OTEL_SDK_DISABLED": "true"}, NONE, NONE, False, None),
+        # the program's own is joined, before or after, and only the other signals are built
+        ("before", "auto", CONSOLE, OWN_TRACES, ALL, True, "unknown_service"),
+        ("before", "init", CONSOLE, ALL, ALL, True, "unknown_service"),
+        ("after", "auto", CONSOLE, NONE, ALL, True, "unknown_service"),
+        ("after", "auto", {}, NONE, OWN_TRACES, True, "unknown_service"),
+        ("after", "init", {}, NONE, OWN_TRACES, True, "unknown_service"),
+    ],
+)
+def test_providers_are_joined_or_built(  # noqa: PLR0913 - a row of the table each
+    tmp_path: Path,
+    when: str,
+    start: str,
+    variables: dict[str, str],
+    started: list[str],
+    worked: list[str],
+    own: bool,  # noqa: FBT001 - a row of the table
+    service: str | None,
+) -> None:
+    """A provider that the program sets wins, whenever it sets it; ours are built from the variables and nothing else."""
+    _run(tmp_path, when, start, **variables)
+    found = json.loads((tmp_path / "found.json").read_text("utf-8"))
+
+    assert (started, worked, own, service) == (found["started"], found["worked"], found["own"], found["service"])
+    places = ["nowhere" if kind == "none" else "console" for kind in worked]
+    if own:
+        places[0] = "the program's own TracerProvider"
+    assert places == [place.partition(" (")[0] for place in found["exports"]]
+
+
+def _run(directory: Path, when: str, start: str, **variables: str) -> Finished:
+    programs = Programs(directory)
+    programs.write("app.py", PROGRAM)
+    done = programs.run(sys.executable, "app.py", when, start, **variables)
+    assert 0 == done.code, done.stderr
+    return done
+
+
+def test_our_providers_are_flushed_at_the_end(tmp_path: Path) -> None:
+    """What waits in exporters of ours leaves when the program ends, of all three signals."""
+    done = _run(tmp_path, "never", "auto", **CONSOLE)
+
+    assert '"name": "invoke_agent"' in done.stdout
+    assert "gen_ai.invoke_agent.duration" in done.stdout
+
+
+def test_a_signal_that_cannot_be_exported_costs_no_other(tmp_path: Path) -> None:
+    """An exporter that cannot be had is one line; the other signals are exported and the program goes on."""
+    done = _run(tmp_path, "never", "auto", **{**CONSOLE, "OTEL_METRICS_EXPORTER": "pigeon"})
+
+    assert ["tachograph: metrics are not exported: OTEL_METRICS_EXPORTER='pigeon': no such exporter"] == [
+        line.partition(" is installed")[0] for line in done.stderr.splitlines() if line.startswith("tachograph:")
+    ]
+    assert ["TracerProvider", "none", "LoggerProvider"] == json.loads((tmp_path / "found.json").read_text())["worked"]
+    assert '"name": "invoke_agent"' in done.stdout
