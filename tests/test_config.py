@@ -298,5 +298,5 @@ def test_what_is_complained_about_has_its_default(name: str, value: Any, expecte
 
 def test_a_misspelt_variable_is_said():
     """A TACHOGRAPH_ variable that no setting has is a bad setting; the one that was probably meant is named."""
-    with pytest.raises(ConfigError, match="TACHOGRAPH_SUMARY: no such setting; did you mean TACHOGRAPH_SUMMARY?"):
+    with pytest.raises(ConfigError, match=r"TACHOGRAPH_SUMARY: no such setting; did you mean TACHOGRAPH_SUMMARY\?"):
         Config.read(environ={"TACHOGRAPH_SUMARY": "0"})

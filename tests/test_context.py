@@ -45,7 +45,7 @@ class _Number(int):
     def __str__(self) -> str:
         raise AssertionError("asked")
 
-    __repr__ = __format__ = __str__  # type: ignore[assignment]
+    __repr__ = __format__ = __str__
 
 
 class _Untouchable:
@@ -61,8 +61,8 @@ class _Untouchable:
     def __eq__(self, other: object) -> bool:
         raise AssertionError("asked")
 
-    __bool__ = __repr__ = __str__  # type: ignore[assignment]
-    __hash__ = None  # type: ignore[assignment]
+    __bool__ = __repr__ = __str__
+    __hash__ = None
 
 
 class _Word(str, enum.Enum):
@@ -205,7 +205,10 @@ def test_a_scope_goes_with_a_copied_context_and_not_with_a_thread() -> None:
             {"session.id": "s", "tachograph.correlation.id": "c", "user.id": "u"},
             Scope("s", "c", "u", explicit=True),
         ),
-        ({"session.id": " s\x00 ", "tachograph.correlation.id": "\n"}, Scope("s", explicit=True)),
+        (
+            {"session.id": " s\x00 ", "tachograph.correlation.id": "\n", "user.id": "u\x00"},
+            Scope("s", user_id="u", explicit=True),
+        ),
     ],
 )
 def test_a_scope_handed_over_in_baggage(entries: dict[str, str], scope: Scope | None) -> None:

@@ -221,10 +221,10 @@ def _by_span(captured: Capture, word: str) -> dict[Any, tuple[int, float]]:
     found: dict[Any, list[float]] = defaultdict(list)
     for span in captured.spans:
         attributes = span.attributes or {}
-        if attributes.get(names.OPERATION_NAME) == word and not attributes.get(names.HUMAN_WAIT):
-            if attributes.get(names.OUTCOME) not in ("refused", "waiting"):
-                found[attributes.get(names.ERROR_TYPE)].append(((span.end_time or 0) - (span.start_time or 0)) / SECOND)
-    return {error: (len(took), pytest.approx(sum(took))) for error, took in found.items()}  # type: ignore[misc]
+        machine = not attributes.get(names.HUMAN_WAIT) and attributes.get(names.OUTCOME) not in ("refused", "waiting")
+        if machine and attributes.get(names.OPERATION_NAME) == word:
+            found[attributes.get(names.ERROR_TYPE)].append(((span.end_time or 0) - (span.start_time or 0)) / SECOND)
+    return {error: (len(took), pytest.approx(sum(took))) for error, took in found.items()}
 
 
 def _by_point(captured: Capture, name: str) -> dict[Any, tuple[int, float]]:

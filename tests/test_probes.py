@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.context import get_current
-from support import hosts
+from opentelemetry.context import attach, detach, get_current, get_value, set_value
 
+from support import hosts
+from tachograph import runtime
 from tachograph.context import current
 from tachograph.probes import Call, Carry, Note, Probe, descendants, when_imported
 from tachograph.recorder import Start
@@ -93,7 +94,7 @@ def test_each_call_is_one_operation(captured: Capture, shape: str) -> None:
 
     def install(owner: Any, attribute: str) -> None:
         captured.runtime.hooks.install(
-            Probe(owner, attribute, began=lambda call: begun.append(call) or begin(call), ended=ended.append)  # type: ignore[func-returns-value]
+            Probe(owner, attribute, began=lambda call: begun.append(call) or begin(call), ended=ended.append)
         )
 
     hosts.play(shape, install)
@@ -211,12 +212,26 @@ class Engine:
             raise error
         return "done"
 
+    def returning(self) -> Iterator[int]:
+        with contextlib.suppress(GeneratorExit):
+            yield 1
+
+    def staying(self) -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            yield 2
+
     async def astream(self, error: BaseException | None = None) -> AsyncIterator[int]:
         await asyncio.sleep(0)
         yield 1
         if error is not None:
             raise error
         yield 2
+
+    async def areturning(self) -> AsyncIterator[int]:
+        with contextlib.suppress(GeneratorExit):
+            yield 1
 
     def iterate(self) -> Chunks:
         return Chunks()
@@ -234,7 +249,7 @@ class Chunks:
     def __next__(self) -> int:
         return next(self.left)
 
-    def __enter__(self) -> Chunks:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -286,9 +301,27 @@ def _generator_left_by_break(engine: Engine) -> None:
 def _generator_closed(engine: Engine) -> None:
     stream = engine.stream()
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
+    stream.close()
     list(stream)
+
+
+@_ends("abandoned")
+def _generator_that_returns_when_closed(engine: Engine) -> None:
+    stream = engine.returning()
+    next(stream)
+    stream.close()
+
+
+@_ends("abandoned")
+def _generator_that_stays_when_closed(engine: Engine) -> None:
+    stream = engine.staying()
+    next(stream)
+    with pytest.raises(RuntimeError, match="generator ignored GeneratorExit"):
+        stream.close()
+    assert [] == runtime.current().recorder.open("tool")
+    with pytest.raises(GeneratorExit):
+        next(stream)
 
 
 @_ends("error")
@@ -302,7 +335,7 @@ def _generator_thrown_into(engine: Engine) -> None:
     stream = engine.stream()
     next(stream)
     with pytest.raises(OSError, match="in"):
-        stream.throw(OSError("in"))  # type: ignore[attr-defined]
+        stream.throw(OSError("in"))
 
 
 @_ends("abandoned")
@@ -312,7 +345,7 @@ def _generator_never_begun(engine: Engine) -> None:
 
 @_ends("abandoned")
 def _generator_closed_before_it_began(engine: Engine) -> None:
-    engine.stream().close()  # type: ignore[attr-defined]
+    engine.stream().close()
 
 
 @_ends("abandoned")
@@ -326,7 +359,7 @@ def _generator_dropped(engine: Engine) -> None:
 def _generator_closed_in_another_thread(engine: Engine) -> None:
     stream = engine.stream()
     next(stream)
-    _in_a_thread(stream.close)  # type: ignore[attr-defined]
+    _in_a_thread(stream.close)
 
 
 @_ends("abandoned")
@@ -352,7 +385,7 @@ def _generator_closed_in_another_task(engine: Engine) -> None:
             next(stream)
 
         async def close_it() -> None:
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
 
         await asyncio.create_task(begin_with_it())
         await asyncio.create_task(close_it())
@@ -404,13 +437,13 @@ def _iterator_never_begun_in_a_cycle(engine: Engine) -> None:
 
 @_ends("ok")
 def _coroutine_awaited(engine: Engine) -> None:
-    assert "done" == asyncio.run(engine.arun())  # type: ignore[arg-type]
+    assert "done" == asyncio.run(engine.arun())
 
 
 @_ends("error")
 def _coroutine_that_raises(engine: Engine) -> None:
     with pytest.raises(OSError, match="no"):
-        asyncio.run(engine.arun(OSError("no")))  # type: ignore[arg-type]
+        asyncio.run(engine.arun(OSError("no")))
 
 
 @_ends("interrupted")
@@ -435,8 +468,7 @@ def _coroutine_closed(engine: Engine) -> None:
 @_ends("abandoned")
 def _coroutine_never_awaited(engine: Engine) -> None:
     with pytest.warns(RuntimeWarning, match="never awaited") as warned:
-        engine.arun()
-        gc.collect()
+        _let_go(engine.arun())
 
     assert 1 == len(warned)
 
@@ -462,6 +494,16 @@ def _async_generator_that_raises(engine: Engine) -> None:
 def _async_generator_closed(engine: Engine) -> None:
     async def main() -> None:
         stream: Any = engine.astream()
+        await anext(stream)
+        await stream.aclose()
+
+    asyncio.run(main())
+
+
+@_ends("abandoned")
+def _async_generator_that_returns_when_closed(engine: Engine) -> None:
+    async def main() -> None:
+        stream = engine.areturning()
         await anext(stream)
         await stream.aclose()
 
@@ -506,13 +548,17 @@ def _async_generator_never_begun(engine: Engine) -> None:
 @_ends("interrupted")
 def _async_generator_cancelled_in_a_step(engine: Engine) -> None:
     async def main() -> None:
-        task = asyncio.ensure_future(engine.astream().asend(None))  # type: ignore[attr-defined]
+        task = asyncio.ensure_future(engine.astream().asend(None))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(main())
+
+
+def _let_go(_: object) -> None:
+    """Take a thing whose last reference is in this call."""
 
 
 def _in_a_thread(work: Callable[[], Any]) -> None:
@@ -529,9 +575,9 @@ def test_an_operation_ends_once_and_says_how(captured: Capture, way: str) -> Non
     class Host(Engine):
         pass
 
-    for attribute in ("run", "stream", "arun", "astream", "iterate"):
+    for attribute in ("run", "stream", "returning", "staying", "arun", "astream", "areturning", "iterate"):
         setattr(Host, attribute, vars(Engine)[attribute])
-        captured.runtime.hooks.install(Probe(Host, attribute, began=begin, ended=lambda _: ended.append(1)))  # type: ignore[func-returns-value]
+        captured.runtime.hooks.install(Probe(Host, attribute, began=begin, ended=lambda _: ended.append(1)))
     ended: list[int] = []
     work(Host())
     gc.collect()
@@ -549,10 +595,10 @@ def test_the_callers_context_is_the_same_object_after_each_step(captured: Captur
     class Host:
         def stream(self) -> Iterator[Any]:
             while True:
-                yield current().operation  # type: ignore[union-attr]
+                yield current().operation
 
         def iterate(self) -> Iterator[Any]:
-            return iter(lambda: current().operation, None)  # type: ignore[union-attr]
+            return iter(lambda: current().operation, None)
 
     for attribute in ("stream", "iterate"):
         captured.runtime.hooks.install(Probe(Host, attribute, began=begin))
@@ -579,12 +625,12 @@ def test_a_tasks_context_is_the_same_object_after_each_step(captured: Capture) -
     class Host:
         async def run(self) -> Any:
             await asyncio.sleep(0)
-            return current().operation  # type: ignore[union-attr]
+            return current().operation
 
         async def stream(self) -> AsyncIterator[Any]:
             for _ in range(2):
                 await asyncio.sleep(0)
-                yield current().operation  # type: ignore[union-attr]
+                yield current().operation
 
     async def main() -> None:
         before = get_current()
@@ -609,10 +655,10 @@ def test_streams_read_in_turns_do_not_mix(captured: Capture) -> None:
         def __init__(self, name: str) -> None:
             self.name = name
 
-        def stream(self, inner: Iterator[Any] = iter(())) -> Iterator[Any]:
+        def stream(self, inner: Iterator[Any] | None = None) -> Iterator[Any]:
             for _ in range(2):
                 self.step()
-                yield next(inner, None)
+                yield inner and next(inner, None)
 
         def step(self) -> None:
             pass
@@ -693,8 +739,8 @@ def test_a_note_reaches_the_probes_inside_and_nobody_else(captured: Capture) -> 
 
     notes: list[Any] = []
     hooks = captured.runtime.hooks
-    hooks.install(Probe(Host, "outer", began=lambda _: Note("about this"), ended=lambda call: notes.append(call.data)))  # type: ignore[func-returns-value]
-    hooks.install(Probe(Host, "inner", began=lambda call: notes.append(call.note)))  # type: ignore[func-returns-value]
+    hooks.install(Probe(Host, "outer", began=lambda _: Note("about this"), ended=lambda call: notes.append(call.data)))
+    hooks.install(Probe(Host, "inner", began=lambda call: notes.append(call.note)))
     Host().inner()
     Host().outer()
     Host().inner()
@@ -739,8 +785,8 @@ def test_a_call_knows_the_run_it_is_in(captured: Capture) -> None:
     seen: list[Any] = []
     hooks = captured.runtime.hooks
     hooks.install(Probe(Host, "run", began=lambda _: Start("agent", "a")))
-    hooks.install(Probe(Host, "use", began=lambda call: seen.append(call.run) or Start("tool", "t")))  # type: ignore[func-returns-value]
-    hooks.install(Probe(Host, "look", began=lambda call: seen.extend((call.run, call.inside))))  # type: ignore[func-returns-value]
+    hooks.install(Probe(Host, "use", began=lambda call: seen.append(call.run) or Start("tool", "t")))
+    hooks.install(Probe(Host, "look", began=lambda call: seen.extend((call.run, call.inside))))
     Host().run()
     Host().look()
 
@@ -816,7 +862,7 @@ def test_uninstalled_is_as_before() -> None:
             pass
 
     module = ModuleType("engine_room")
-    module.work = lambda: None  # type: ignore[attr-defined]
+    module.work = lambda: None
     before = {owner: dict(vars(owner)) for owner in (Host, Plain, Base, module)}
     with capture() as captured:
         hooks = captured.runtime.hooks
@@ -848,11 +894,56 @@ def test_a_foreign_patch_above_ours_survives() -> None:
         def foreign(self: Host) -> str:
             return f"foreign {ours(self)}"
 
-        Host.run = foreign  # type: ignore[method-assign]
+        Host.run = foreign
         assert "foreign ran" == Host().run()
     assert vars(Host)["run"] is foreign
     assert "foreign ran" == Host().run()
     assert 1 == captured.ledger.stats()["records"]
+
+
+def test_a_foreign_init_subclass_above_ours_survives() -> None:
+    """The same for the family's ``__init_subclass__``: classes made after the end are hooked no more."""
+
+    class Root:
+        def run(self) -> str:
+            return "ran"
+
+    with capture() as captured:
+        captured.runtime.hooks.install_family(Root, ("run",), lambda o, a: Probe(o, a, began=begin))
+        ours = Root.__init_subclass__
+        foreign = classmethod(lambda _, **kwargs: ours(**kwargs))
+        Root.__init_subclass__ = foreign
+    late = type("Late", (Root,), {"run": lambda _: "late"})
+
+    assert vars(Root)["__init_subclass__"] is foreign
+    assert not hasattr(late.run, "__wrapped__")
+    assert "late" == late().run()
+
+
+def test_what_fails_at_the_end_costs_no_result() -> None:
+    """Where an operation cannot be ended the host gets its result, or its exception, all the same."""
+
+    class Host:
+        def run(self, error: Exception | None = None) -> str:
+            if error is not None:
+                raise error
+            return "ran"
+
+    def clock() -> int:
+        if len(readings) % 2:
+            readings.append(0)
+            raise ZeroDivisionError("ours")
+        readings.append(0)
+        return 10**18
+
+    readings: list[int] = []
+    with capture(strict=False, clock=clock) as captured:
+        captured.runtime.hooks.install(Probe(Host, "run", began=begin))
+
+        assert "ran" == Host().run()
+        with pytest.raises(OSError, match="no"):
+            Host().run(OSError("no"))
+        assert 2 == sum(captured.runtime.guard.swallowed().values())
 
 
 def test_what_is_not_there_is_a_row_and_no_news(captured: Capture) -> None:
@@ -885,7 +976,7 @@ def test_a_family_is_hooked_with_those_yet_to_come(captured: Capture) -> None:
 
         def __init_subclass__(cls, *, mark: str = "none", **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
-            cls.mark = mark  # type: ignore[attr-defined]
+            cls.mark = mark
 
     class Early(Root):
         def run(self) -> str:
@@ -902,7 +993,7 @@ def test_a_family_is_hooked_with_those_yet_to_come(captured: Capture) -> None:
 
     assert "late early root" == Idle().run()
     assert 3 == len(captured.spans)
-    assert ["late", "none"] == [Late.mark, Idle.mark]  # type: ignore[attr-defined]
+    assert ["late", "none"] == [Late.mark, Idle.mark]
     assert "run" not in vars(Idle)
 
 
@@ -964,7 +1055,9 @@ def test_classes_made_inside_functions_are_collected(captured: Capture) -> None:
     gc.collect()
 
     assert [None] * 4 == [reference() for reference in (early, *late)]
-    assert {Root} == {owner for owner in captured.runtime.hooks._patched if getattr(owner, "__module__", None) == __name__}
+    assert {Root} == {
+        owner for owner in captured.runtime.hooks._patched if getattr(owner, "__module__", None) == __name__
+    }
 
 
 def test_rows_are_bounded(captured: Capture) -> None:
@@ -1026,7 +1119,7 @@ def test_probed_callables_are_copied_and_pickled_as_before(captured: Capture, wa
     def travel() -> list[Any]:
         instance = hosts.Portable("mine")
         travelled: list[Any] = [
-            WAYS[way](value)  # type: ignore[operator]
+            WAYS[way](value)
             for value in (
                 hosts.portable,
                 hosts.Portable.method,
@@ -1092,14 +1185,20 @@ def test_a_carried_function_runs_in_the_callers_context(captured: Capture) -> No
 
             return work(7)
 
-    framework.threaded = threaded  # type: ignore[attr-defined]
+    framework.threaded = threaded
     captured.runtime.hooks.install(Probe(Agent, "run", began=lambda _: Start("agent", "a")))
     assert (7, None) == Agent().run()
     captured.runtime.hooks.install(Carry(framework, "threaded"))
     assert (7, "agent") == Agent().run()
+    ours = framework.threaded
     captured.runtime.hooks.uninstall()
-    assert framework.threaded is threaded  # type: ignore[attr-defined]
+    assert framework.threaded is threaded
     assert (7, None) == Agent().run()
+    token = attach(set_value("gear", "first"))
+    try:
+        assert ours(1.0)(get_value)("gear") is None
+    finally:
+        detach(token)
 
 
 def test_labels_name_the_place() -> None:
@@ -1123,5 +1222,5 @@ def test_a_stopped_probe_costs_nothing_and_does_nothing(captured: Capture) -> No
 
     assert "ran" == Host().run()
     with contextlib.suppress(TypeError):
-        Host().run(1)  # type: ignore[call-arg]
+        Host().run(1)
     assert inspect.signature(Host.run) == inspect.signature(Host().run.__func__)

@@ -13,8 +13,8 @@ from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from support.programs import Programs
 
+from support.programs import Programs
 from tachograph import names, runtime, session
 from tachograph.context import Scope, with_scope
 from tachograph.guard import Guard
@@ -66,16 +66,16 @@ def stamped(attributes: Any) -> dict[str, Any]:
 
 def foreign(captured: Capture) -> Any:
     """A tracer of somebody else's, on the provider in force."""
-    return captured.runtime.providers._explicit.get_tracer("somebody.else")  # type: ignore[union-attr]
+    return captured.runtime.providers._explicit.get_tracer("somebody.else")
 
 
 # ----------------------------------------------------------------------------------------------------------- spans
 @pytest.mark.parametrize("where", ["session", "session operation", "operation", "note", ""])
 def test_foreign_spans_carry_the_ids_from_their_start(captured: Capture, where: str) -> None:
-    """A foreign span has the ids when it starts, where a session was named or an operation is around, and only there."""
+    """A foreign span has the ids when it starts where a session was named or an operation is around, and only there."""
     captured.runtime.providers.tracer()
     witness = Witness()
-    captured.runtime.providers._explicit.add_span_processor(witness)  # type: ignore[union-attr]
+    captured.runtime.providers._explicit.add_span_processor(witness)
     with inside(where):
         foreign(captured).start_span("SELECT").end()
 
@@ -156,7 +156,7 @@ def test_a_stamp_that_fails_costs_the_span_nothing() -> None:
             raise ZeroDivisionError(name)
 
     guard = Guard()
-    SpanStamp(guard).on_start(Refusing(), with_scope(Scope("s", explicit=True)))  # type: ignore[arg-type]
+    SpanStamp(guard).on_start(Refusing(), with_scope(Scope("s", explicit=True)))
 
     assert {"SpanStamp._stamp": 1} == guard.swallowed()
 
@@ -199,11 +199,14 @@ def test_our_own_spans_are_stamped_by_nobody_else(captured: Capture) -> None:
     recorder = captured.runtime.recorder
     with session("inner"):
         inner = recorder.begin(Start("agent", "a"))
-    with session("outer"):
+    with session("outer", user_id="u", conversation=True):
         recorder.end(recorder.begin(Start("tool", "t", parent=inner)))
+        captured.runtime.providers._explicit.get_tracer(names.SCOPE).start_span("ours").end()
     recorder.end(inner)
 
-    assert ["inner", "inner"] == [(span.attributes or {})[names.SESSION_ID] for span in captured.spans]
+    tool, ours, agent = (stamped(span.attributes) for span in captured.spans)
+    assert ({}, agent) == (ours, tool)
+    assert ("inner", {names.SESSION_ID, names.CORRELATION_ID}) == (agent[names.SESSION_ID], agent.keys())
 
 
 # ------------------------------------------------------------------------------------------------------------ logs
@@ -229,7 +232,7 @@ def _record(context: Any = None, **details: Any) -> Any:
 
 def _logs(emit: Callable[[LoggerProvider], None]) -> list[dict[str, Any]]:
     """The ids on what an exporter behind our stamp gets."""
-    exporter: Any = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    exporter: Any = InMemoryLogRecordExporter()
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(LogStamp(Guard(strict=True)))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))

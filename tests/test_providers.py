@@ -15,8 +15,8 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider
-from support.programs import Finished, Programs
 
+from support.programs import Finished, Programs
 from tachograph.config import Config
 from tachograph.guard import Guard
 from tachograph.providers import Providers, program_name
@@ -92,7 +92,7 @@ def test_meeting_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_log_events_go_where_the_logger_provider_is() -> None:
     """With a provider at hand a log event is sent at once."""
-    exporter: Any = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    exporter: Any = InMemoryLogRecordExporter()
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     ours, *_ = providers(logger_provider=provider)
@@ -213,7 +213,7 @@ CONSOLE = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRIC
         ("after", "init", {}, NONE, OWN_TRACES, True, "unknown_service"),
     ],
 )
-def test_providers_are_joined_or_built(  # noqa: PLR0913 - a row of the table each
+def test_providers_are_joined_or_built(
     tmp_path: Path,
     when: str,
     start: str,
@@ -223,7 +223,7 @@ def test_providers_are_joined_or_built(  # noqa: PLR0913 - a row of the table ea
     own: bool,  # noqa: FBT001 - a row of the table
     service: str | None,
 ) -> None:
-    """A provider that the program sets wins, whenever it sets it; ours are built from the variables and nothing else."""
+    """A provider that the program sets wins, whenever it sets it; ours are built from the variables alone."""
     _run(tmp_path, when, start, **variables)
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))
 

@@ -65,7 +65,7 @@ def operation(recorder: Recorder, kind: Any = "agent", name: str = "a", **detail
 
 def ended(captured: Capture) -> dict[str, Operation]:
     """The ledger's ended operations by name."""
-    return {record.name: record for record in captured.ledger._records() if hasattr(record, "kind")}  # type: ignore[misc]
+    return {record.name: record for record in captured.ledger._records() if hasattr(record, "kind")}
 
 
 def attributes(captured: Capture, name: str) -> dict[str, Any]:
@@ -97,20 +97,23 @@ def test_operations_belong_to_those_around_them(captured: Capture) -> None:
 def test_a_foreign_span_between_is_the_spans_parent_and_not_the_operations(captured: Capture) -> None:
     """The enclosing operation is spelled out where a foreign span lies between, and only there."""
     recorder = captured.runtime.recorder
-    tracer = captured.runtime.providers._explicit.get_tracer("somebody.else")  # type: ignore[union-attr]
-    with operation(recorder, "agent", "a") as agent, tracer.start_as_current_span("HTTP") as between:
-        with operation(recorder, "tool", "t", facts={names.TOOL_NAME: "t"}) as tool:
-            pass
+    tracer = captured.runtime.providers._explicit.get_tracer("somebody.else")
+    with (
+        operation(recorder, "agent", "a") as agent,
+        tracer.start_as_current_span("HTTP") as between,
+        operation(recorder, "tool", "t", facts={names.TOOL_NAME: "t"}) as tool,
+    ):
+        pass
 
     spans = {span.name: span for span in captured.spans}
-    assert between.get_span_context().span_id == spans["execute_tool t"].parent.span_id  # type: ignore[union-attr]
+    assert between.get_span_context().span_id == spans["execute_tool t"].parent.span_id
     assert agent.record.id == tool.record.parent_id == attributes(captured, "execute_tool t")[names.PARENT_ID]
     assert names.PARENT_ID not in attributes(captured, "invoke_agent")
 
 
 def test_a_foreign_span_around_everything_is_the_parent(captured: Capture) -> None:
     """Work inside a span of the program's own has that span as its parent, in span and ledger."""
-    tracer = captured.runtime.providers._explicit.get_tracer("somebody.else")  # type: ignore[union-attr]
+    tracer = captured.runtime.providers._explicit.get_tracer("somebody.else")
     with tracer.start_as_current_span("request") as around, operation(captured.runtime.recorder) as live:
         pass
 
@@ -455,7 +458,7 @@ class RefusingTracers(trace.TracerProvider):
 
 
 class RefusingTracer(trace.NoOpTracer):
-    start_span = refuse  # type: ignore[assignment]
+    start_span = refuse
 
 
 class RefusingTracerProvider(trace.TracerProvider):
@@ -472,9 +475,9 @@ def _everything(recorder: Recorder) -> None:
     facts = {names.SWITCH_FROM: "outer", names.SWITCH_TO: "inner", names.AGENT_NAME: "inner"}
     with session("s", correlation_id="c"), operation(recorder, "agent", "outer"):
         recorder.event("message_added", {"role": "user"})
-        with contextlib.suppress(TimeoutError), operation(recorder, "agent", "inner", facts=facts):
-            with operation(recorder, "model", "m"):
-                raise TimeoutError("late")
+        inner = operation(recorder, "agent", "inner", facts=facts)
+        with contextlib.suppress(TimeoutError), inner, operation(recorder, "model", "m"):
+            raise TimeoutError("late")
 
 
 def _writings(refused: str) -> dict[str, int]:
@@ -554,9 +557,9 @@ def _script(recorder: Recorder) -> None:
                 raise LookupError("no")
             recorder.end(recorder.begin(Start("tool", "gone", refused=True)), "refused", error=ValueError("no"))
             switch = {names.SWITCH_FROM: "boss", names.SWITCH_TO: "clerk"}
-            with contextlib.suppress(TimeoutError), operation(recorder, "agent", "clerk", facts=switch):
-                with operation(recorder, "model", "gpt"):
-                    raise TimeoutError("late")
+            clerk = operation(recorder, "agent", "clerk", facts=switch)
+            with contextlib.suppress(TimeoutError), clerk, operation(recorder, "model", "gpt"):
+                raise TimeoutError("late")
             recorder.event("message_added", {"role": "user"})
             with correlation(f"d {name}"):
                 recorder.end(recorder.begin(Start("code", "python")), "abandoned")
@@ -708,7 +711,7 @@ def test_a_things_first_sight_is_by_identity(captured: Capture) -> None:
         def __eq__(self, other: object) -> bool:
             raise AssertionError("compared")
 
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None
 
     recorder = captured.runtime.recorder
     one, other = Agent(), Agent()

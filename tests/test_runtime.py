@@ -13,9 +13,9 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from support.programs import Programs
 
 import tachograph
+from support.programs import Programs
 from tachograph import names, runtime, session
 from tachograph.config import Config, ConfigError
 from tachograph.frameworks import IntegrationError
@@ -326,8 +326,8 @@ def test_a_part_that_cannot_be_stopped_does_not_keep_the_others() -> None:
 
     running = tachograph.init()
     hook(running)
-    running.providers.shutdown = broken  # type: ignore[method-assign]
-    running.recorder.abandon_all = broken  # type: ignore[method-assign]
+    running.providers.shutdown = broken
+    running.recorder.abandon_all = broken
     tachograph.shutdown()
 
     assert "run" in vars(Host)
@@ -357,7 +357,7 @@ def test_a_stopped_runtime_is_let_go() -> None:
 def test_the_end_of_the_process_is_a_stop(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """At exit what is open ends, the summary is printed where it is wanted, and everything stops."""
     registered: list[Any] = []
-    monkeypatch.setattr(atexit, "register", lambda function: registered.append(function) or function)  # type: ignore[func-returns-value]
+    monkeypatch.setattr(atexit, "register", lambda function: registered.append(function) or function)
     running = runtime.start(summary_wanted=True)
     with session("mine"):
         running.recorder.begin(Start("tool", "t"))
@@ -371,7 +371,8 @@ def test_the_end_of_the_process_is_a_stop(monkeypatch: pytest.MonkeyPatch, capsy
 
 
 @pytest.mark.parametrize(
-    ("summary", "wanted", "printed"), [("auto", False, False), ("auto", True, True), ("0", True, False), ("1", False, True)]
+    ("summary", "wanted", "printed"),
+    [("auto", False, False), ("auto", True, True), ("0", True, False), ("1", False, True)],
 )
 def test_a_summary_is_printed_where_it_is_wanted(
     capsys: pytest.CaptureFixture[str], summary: str, *, wanted: bool, printed: bool

@@ -370,9 +370,7 @@ def test_generators_in_sessions_of_their_own_are_read_in_turns() -> None:
 
     with session("reader"):
         one, other = session("one")(stream)(), session("other")(stream)()
-        seen = []
-        for item in zip(one, other, strict=True):
-            seen.append((*item, ids()[0]))
+        seen = [(*item, ids()[0]) for item in zip(one, other, strict=True)]
 
     assert [("one", "other", "reader")] * 2 == seen
 
@@ -456,9 +454,9 @@ def test_an_id_is_never_refused(make: Any, given_id: Any, used: str | None, coun
 
 def test_user_and_request_ids_are_cleaned_too(caplog: pytest.LogCaptureFixture) -> None:
     """Every id given is cleaned and counted; the first is worth a line in the log, which does not repeat it."""
-    with session("s", user_id="\x00mallory\x00", correlation_id=7):  # type: ignore[arg-type]
+    with session("s", user_id="\x00mallory\x00", correlation_id=7):
         assert ("s", "7", "mallory") == ids()
-    with session("s", user_id=object()):  # type: ignore[arg-type]
+    with session("s", user_id=object()):
         assert ("s", None, None) == ids()
 
     assert 3 == runtime.current().ids_cleaned

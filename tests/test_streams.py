@@ -69,7 +69,7 @@ class _Interpreter:
                 return number
             try:
                 self.heard.append((yield number))
-            except BaseException as error:  # noqa: BLE001 - it is told how to take it
+            except BaseException as error:
                 self.heard.append(_looks(error))
                 if manner == "pass on" or self._enough(error):
                     raise
@@ -92,7 +92,7 @@ class _Interpreter:
                 return
             try:
                 self.heard.append((yield number))
-            except BaseException as error:  # noqa: BLE001 - it is told how to take it
+            except BaseException as error:
                 self.heard.append(_looks(error))
                 if self._enough(error):
                     raise
@@ -151,16 +151,16 @@ SCRIPTS = st.lists(st.sampled_from(["next", "send", "throw", "leave", "close"]),
 def _played(stream: Any, script: list[str], host: _Interpreter, *, by_hand: bool) -> list[Any]:
     seen: list[Any] = []
     actions: dict[str, Callable[[], Any]] = {
-        "next": lambda: stream.__anext__() if by_hand else next(stream),
+        "next": stream.__anext__ if by_hand else stream.__next__,
         "send": lambda: (stream.asend if by_hand else stream.send)("sent"),
         "throw": lambda: (stream.athrow if by_hand else stream.throw)(ValueError("thrown")),
         "leave": lambda: (stream.athrow if by_hand else stream.throw)(GeneratorExit("leave")),
-        "close": lambda: (stream.aclose if by_hand else stream.close)(),
+        "close": stream.aclose if by_hand else stream.close,
     }
     for action in script:
         try:
             seen.append(_driven_by_hand(actions[action]()) if by_hand else actions[action]())
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is written down
+        except BaseException as error:  # noqa: BLE001, PERF203 - whatever it is, it is written down
             seen.append(_looks(error))
     seen.append(list(host.heard))
     return seen
@@ -484,7 +484,7 @@ def _worked_off(result: Any) -> list[Any]:
         return [item async for item in result]
 
     if inspect.iscoroutine(result):
-        return asyncio.run(result)  # type: ignore[no-any-return]
+        return asyncio.run(result)
     return asyncio.run(collect()) if hasattr(result, "__anext__") else list(result)
 
 

@@ -15,7 +15,7 @@ from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
 from tachograph.runtime import Runtime
 from tachograph.sessions import bind, correlation, session
-from tachograph.summary import session_summary
+from tachograph.summary import session_summary as _session_summary
 from tachograph.version import VERSION
 from tachograph.views.session import SessionMetrics
 from tachograph.views.timeline import Timeline, TimelineEntry
@@ -134,7 +134,7 @@ def timeline(*, session_id: str | None = None, correlation_id: str | None = None
 
 def summary(session_id: str) -> str:
     """A session in a few lines of text."""
-    return session_summary(session_metrics(session_id))
+    return _session_summary(session_metrics(session_id))
 
 
 def stats() -> dict[str, Any]:

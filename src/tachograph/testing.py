@@ -156,6 +156,6 @@ def capture(
         recording.stop()
         runtime.install(before)
         if before is not None:
-            before.hooks.enabled = True
+            before.hooks.enabled = not before.stopped
         for provider in (tracing, metering, logging):
             provider.shutdown()
