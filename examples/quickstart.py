@@ -80,10 +80,14 @@ def quickstart() -> None:
         else:
             print(f"Tachograph counted {counted:,} tokens; compare with your provider's bill")
 
+    commands = Path(sys.executable).parent
+    if commands.is_relative_to(Path.cwd()):
+        commands = commands.relative_to(Path.cwd())
     heading("What next")
-    print("your own program   tachograph run your_agents.py      or one line in it: import tachograph.auto")
-    print("to Jaeger & co.    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 python examples/quickstart.py")
-    print("is it all hooked?  tachograph doctor")
+    print("your own program   one line in it, anywhere: import tachograph.auto")
+    print(f"or no line at all  {commands}/tachograph run your_agents.py")
+    print(f"to Jaeger & co.    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 {commands}/python {sys.argv[0]}")
+    print(f"is it all hooked?  {commands}/tachograph doctor")
 
 
 if __name__ == "__main__":
