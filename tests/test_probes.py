@@ -910,8 +910,8 @@ def test_a_foreign_init_subclass_above_ours_survives() -> None:
 
     with capture() as captured:
         captured.runtime.hooks.install_family(Root, ("run",), lambda o, a: Probe(o, a, began=begin))
-        ours = Root.__init_subclass__
-        foreign = classmethod(lambda _, **kwargs: ours(**kwargs))
+        ours = vars(Root)["__init_subclass__"]
+        foreign = classmethod(lambda cls, **kwargs: ours.__get__(None, cls)(**kwargs))
         Root.__init_subclass__ = foreign
     late = type("Late", (Root,), {"run": lambda _: "late"})
 

@@ -239,6 +239,7 @@ def _run(directory: Path, when: str, start: str, **variables: str) -> Finished:
     programs.write("app.py", PROGRAM)
     done = programs.run(sys.executable, "app.py", when, start, **variables)
     assert 0 == done.code, done.stderr
+    assert "Overriding" not in done.stderr
     return done
 
 
