@@ -750,3 +750,16 @@ def test_a_scope_made_by_hand_is_no_explicit_session() -> None:
             assert ("by hand", None, None) == ids()
     finally:
         detach(token)
+
+
+def test_blocks_never_left_are_bounded() -> None:
+    """A binding that is entered and never left does not grow without end."""
+    binding = session("s")
+
+    def enter_and_leave_open() -> None:
+        for _ in range(10_050):
+            binding.__enter__()
+
+    contextvars.copy_context().run(enter_and_leave_open)
+
+    assert len(binding._entered) == 10_000

@@ -141,6 +141,7 @@ def event_attributes(event: Event) -> dict[str, Any]:
         names.EVENT_ID: event.id,
         names.SESSION_ID: event.session_id,
         names.CORRELATION_ID: event.correlation_id,
+        names.USER_ID: event.user_id,
         **event.payload,
     }
     return {name: value for name, value in attributes.items() if value is not None}
@@ -161,9 +162,10 @@ def events_from_span(span: ReadableSpan) -> Iterator[Event]:
             timestamp_ns=copy.timestamp,
             trace_id=format_trace_id(span.context.trace_id),
             span_id=format_span_id(span.context.span_id),
+            user_id=attributes.get(names.USER_ID),
             payload={
                 name: value
                 for name, value in attributes.items()
-                if name not in (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID)
+                if name not in (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
             },
         )

@@ -297,6 +297,7 @@ class Recorder:
             timestamp_ns=self._clock(),
             trace_id=format_trace_id(around.trace_id) if around.is_valid else None,
             span_id=format_span_id(around.span_id) if around.is_valid else None,
+            user_id=scope.user_id,
             payload=payload,
         )
         self._guard(self._ledger.apply, event)
@@ -337,6 +338,7 @@ class Recorder:
             timestamp_ns=run.start_ns,
             trace_id=run.trace_id,
             span_id=format_span_id(around.span_id) if around.is_valid else None,
+            user_id=run.user_id,
             payload={
                 "from_agent": source,
                 "to_agent": target,
@@ -366,6 +368,7 @@ class Recorder:
             names.EXCEPTION_MESSAGE: call.error_message,
             names.SESSION_ID: call.session_id,
             names.CORRELATION_ID: call.correlation_id,
+            names.USER_ID: call.user_id,
         }
         self._send(
             LogRecord(

@@ -78,6 +78,7 @@ class Event:
     timestamp_ns: int
     trace_id: str | None = None
     span_id: str | None = None
+    user_id: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from opentelemetry.context import attach, get_current
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from tachograph.views.timeline import Timeline
 
 _log = logging.getLogger("tachograph")
+
+_MAX_ENTERED: Final = 10_000
+"""Blocks of one binding entered at once; those never left properly would otherwise stay for ever."""
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -77,6 +80,8 @@ class Binding:
         if scope is None:  # cannot be: _context put it there
             raise AssertionError
         self._entered[id(scope)] = scope, attach(context)
+        if len(self._entered) > _MAX_ENTERED:
+            self._entered.pop(next(iter(self._entered)), None)
         return Bound(scope.session_id, scope.correlation_id, scope.user_id)
 
     def __exit__(self, *_: object) -> None:

@@ -144,7 +144,7 @@ class Tally:
 
     def event(self, event: Event) -> None:
         """Something was reported that no operation carries. Once for each."""
-        self._seen(event.timestamp_ns, None)
+        self._seen(event.timestamp_ns, event.user_id)
         if event.type == "agent_switched":
             self._switch(str(event.payload.get("from_agent")), str(event.payload.get("to_agent")))
         elif event.type == "session_deleted":

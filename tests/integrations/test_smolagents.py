@@ -214,6 +214,19 @@ class TestDelegation:
         (event,) = [log.log_record for log in captured.logs if log.log_record.event_name == "tachograph.agent_switched"]
         assert (event.attributes["from_agent"], event.attributes["to_agent"]) == ("boss", "worker")
 
+    def test_ids_on_events(self, captured: Capture) -> None:
+        """Every log event carries session, correlation and user."""
+        worker = caller(ConnectionError("gone"), name="worker", description="works")
+        boss = coder(code("worker(task='look')"), code("final_answer('well')"), managed_agents=[worker], name="boss")
+
+        with tachograph.session("s", user_id="u", correlation_id="c"):
+            boss.run("go")
+
+        events = {log.log_record.event_name: log.log_record.attributes for log in captured.logs}
+        ids = (names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
+        for event in ("tachograph.agent_switched", names.MODEL_EXCEPTION):
+            assert tuple(events[event][name] for name in ids) == ("s", "c", "u")
+
     def test_agent_inside_tool(self, captured: Capture) -> None:
         """An agent that a tool runs is a nested run, not a switch."""
         inner = caller(answer("found"), name="inner")
