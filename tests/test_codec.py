@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -79,20 +78,20 @@ def inside(span_id: str | None, trace_id: str | None) -> Context:
 def span_of(written: Written) -> ReadableSpan:
     """Write a record as the recorder does: what is known at the start, then what the end adds."""
     record = written.record
-    begun = dataclasses.replace(
-        record,
+    begun = record._replace(
         end_ns=None,
-        outcome="refused" if record.outcome == "refused" else None,
+        outcome=None,
         error_type=None,
         error_message=None,
         trace_id=None,
         attributes=written.at_start,
     )
+    refused = record.outcome == "refused"
     with tracing(record.trace_id, record.id) as (tracer, exporter):
         span = tracer.start_span(
-            codec.span_name(begun),
+            codec.span_name(begun, refused=refused),
             inside(written.span_parent_id, record.trace_id),
-            attributes=codec.start_attributes(begun, span_parent_id=written.span_parent_id),
+            attributes=codec.start_attributes(begun, span_parent_id=written.span_parent_id, refused=refused),
             start_time=record.start_ns,
         )
         span.set_attributes(
@@ -213,9 +212,9 @@ def test_spans_are_named_after_the_operation_and_its_subject(
 def test_a_refused_call_does_not_look_like_an_execution() -> None:
     """A tool call that never ran has neither the operation name nor the span name of one that did."""
     refused = operation(1, "tool", "made_up", outcome="refused", attributes={names.TOOL_NAME: "made_up"})
-    attributes = codec.start_attributes(refused, span_parent_id=None)
+    attributes = codec.start_attributes(refused, span_parent_id=None, refused=True)
     assert (
-        codec.span_name(refused),
+        codec.span_name(refused, refused=True),
         attributes.get(names.OPERATION_NAME),
         attributes[names.KIND],
     ) == ("refused_tool", None, "tool")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.context import get_current
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, InMemoryMetricReader, Sum
 
@@ -368,7 +367,7 @@ def test_a_callback_that_fails_is_ours_alone() -> None:
 
     guard, reader = Guard(), InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    Instruments(provider.get_meter("test"), Broken(), guard, sessions=10, by_correlation=False)
+    Instruments(provider.get_meter("test"), Broken(), guard, sessions=10, by_correlation=False, provider=provider)
     data = reader.get_metrics_data()
 
     collected = {
@@ -392,6 +391,6 @@ def test_points_are_linked_to_their_trace(captured: Capture) -> None:
 
 def test_an_operation_without_facts_gives_a_point_all_the_same(captured: Capture) -> None:
     """What a framework does not say is absent from the point, not made up."""
-    captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"), get_current())
+    captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"), None)
 
     assert points(({"gen_ai.operation.name": "chat"}, (1, 1.0))) == values(captured, "gen_ai.client.operation.duration")

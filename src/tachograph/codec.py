@@ -54,12 +54,13 @@ _FIELDS: Final = frozenset(
 """Attributes that are fields of the record, so not repeated among its ``attributes``."""
 
 
-def start_attributes(operation: Operation, *, span_parent_id: str | None) -> dict[str, Any]:
+def start_attributes(operation: Operation, *, span_parent_id: str | None, refused: bool = False) -> dict[str, Any]:
     """Attributes a span is started with: the ids, and whatever a sampler may want to see.
 
     Args:
         operation: the open record.
         span_parent_id: id of the span's parent; the enclosing operation is spelled out only where it is another.
+        refused: the call will not run.
     """
     kind = operation.kind
     attributes: dict[str, Any] = {
@@ -68,7 +69,7 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None) -> dic
         **operation.attributes,
     }
     # A refused call ran nothing: it must not look like an execution to whoever counts execute_tool spans.
-    if kind in OPERATION_NAMES and operation.outcome != "refused":
+    if kind in OPERATION_NAMES and not refused:
         attributes[names.OPERATION_NAME] = OPERATION_NAMES[kind]
     else:
         attributes[names.KIND] = kind
@@ -97,9 +98,9 @@ def end_attributes(
     return attributes
 
 
-def span_name(operation: Operation) -> str:
+def span_name(operation: Operation, *, refused: bool = False) -> str:
     """The span's name: ``invoke_agent manager``, ``chat gpt-4.1``, ``execute_code`` and the like."""
-    if operation.outcome == "refused":
+    if refused:
         return "refused_tool"  # without the name, which the model made up: span names are to be few
     subject = operation.attributes.get(_SUBJECTS.get(operation.kind, ""))
     word = _SPAN_WORDS[operation.kind]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from opentelemetry import baggage
 from opentelemetry.context import create_key, get_current, set_value
@@ -26,8 +25,7 @@ _SCOPE_KEY = create_key("tachograph")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """What holds around the code that runs now.
 
     ``operation`` is the recorder's live operation, ``note`` whatever a probe leaves for the probes that run
@@ -45,7 +43,8 @@ class Scope:
 
 def current(context: Context | None = None) -> Scope | None:
     """The scope of ``context``, by default of the code that runs now."""
-    return cast("Scope | None", (get_current() if context is None else context).get(_SCOPE_KEY))
+    scope: Any = (get_current() if context is None else context).get(_SCOPE_KEY)
+    return scope  # type: ignore[no-any-return]  # nobody else has the key; a cast would cost as much as the look-up
 
 
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
@@ -53,9 +52,9 @@ def with_scope(scope: Scope, context: Context | None = None) -> Context:
     return set_value(_SCOPE_KEY, scope, context)
 
 
-def from_baggage() -> Scope | None:
+def from_baggage(context: Context | None = None) -> Scope | None:
     """A scope another service handed over in W3C baggage, if it did."""
-    entries = baggage.get_all()
+    entries = baggage.get_all(context)
     session_id = entries.get(names.SESSION_ID)
     correlation_id = entries.get(names.CORRELATION_ID)
     if not session_id and not correlation_id:

@@ -1,14 +1,19 @@
 """Metrics: the histograms and counters of ended operations, and the series keyed by session.
 
-The former are low-cardinality, as the conventions want. The latter are observable: they are read from the ledger
-when a reader collects, so they are exact, cost nothing where work is done, and are bounded to the sessions last
-active.
+The former are low-cardinality, as the conventions want. Their points wait until a reader collects and are handed
+over then, in its thread and before it looks: no work for a reader who is not there. The latter are observable: they
+are read from the ledger when a reader collects, so they are exact, cost nothing where work is done, and are bounded
+to the sessions last active.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from tachograph import names
@@ -16,15 +21,25 @@ from tachograph import names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.context import Context
-    from opentelemetry.metrics import Meter
+    from opentelemetry.metrics import Meter, MeterProvider
+    from opentelemetry.trace import Span, SpanContext
 
     from tachograph.guard import Guard
     from tachograph.ledger import Ledger
     from tachograph.records import Operation
     from tachograph.views.session import SessionMetrics
 
-_MODEL_POINT = (
+_MAX_WAITING: Final = 2_048
+"""Operations whose points wait for a reader; some tens of milliseconds of its work."""
+
+_BATCH: Final = 64
+"""Operations whose points are handed over where they ended, when more would wait; about a millisecond of work."""
+
+_NOWHERE: Final = Context()
+
+_all: weakref.WeakSet[Instruments] = weakref.WeakSet()
+
+_MODEL_POINT: Final = (
     names.PROVIDER_NAME,
     names.REQUEST_MODEL,
     names.RESPONSE_MODEL,
@@ -42,15 +57,28 @@ class Instruments:
         guard: around the callbacks, which a reader's thread runs.
         sessions: how many sessions have series of their own.
         by_correlation: series per request within a session instead of per session.
+        provider: the meter's; without one it is the global one of the moment.
     """
 
-    def __init__(self, meter: Meter, ledger: Ledger, guard: Guard, *, sessions: int, by_correlation: bool) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        ledger: Ledger,
+        guard: Guard,
+        *,
+        sessions: int,
+        by_correlation: bool,
+        provider: MeterProvider | None = None,
+    ) -> None:
         self._ledger = ledger
         self._guard = guard
         self._sessions = sessions
         self._by_correlation = by_correlation
         self.enabled = True
-        observed: dict[str, Callable[[], Iterable[Observation]]] = {
+        self._given = provider
+        self._waiting: deque[tuple[Operation, SpanContext | None]] = deque()
+        self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent}
+        self._observed: dict[str, Callable[[], Iterable[Observation]]] = {
             names.SESSIONS_ACTIVE: self._active_sessions,
             names.SWALLOWED: self._swallowed,
             names.EVICTED: self._evicted,
@@ -72,19 +100,43 @@ class Instruments:
             elif metric.instrument == "counter":
                 made = meter.create_counter(metric.name, **about)
             else:
-                callbacks = [self._guarded(observed[metric.name])]
+                callbacks = [self._callback(metric.name)]
                 if metric.instrument == "observable_gauge":
                     made = meter.create_observable_gauge(metric.name, callbacks, **about)
                 else:
                     made = meter.create_observable_counter(metric.name, callbacks, **about)
             self._made[metric.name] = made
+        _all.add(self)
 
     # ----------------------------------------------------------------------------------------- ended operations
-    def ended(self, operation: Operation, context: Context) -> None:
-        """Record an ended operation; ``context`` lets the SDK link the points to its trace."""
-        write = {"model": self._model, "tool": self._tool, "agent": self._agent}.get(operation.kind)
-        if write is not None:
-            write(operation, context)
+    def ended(self, operation: Operation, span: Span | None) -> None:
+        """Record an ended operation; its span lets the SDK link the points to the trace."""
+        if operation.kind not in self._writers:
+            return
+        # The span's context, and nothing that holds objects of the host.
+        self._waiting.append((operation, None if span is None else span.get_span_context()))
+        if not type(self.provider).__module__.startswith("opentelemetry."):
+            self.settle()  # only the SDK's readers are known to ask the observable instruments, and first
+        elif len(self._waiting) > _MAX_WAITING:
+            self.settle(_MAX_WAITING - _BATCH)
+
+    def settle(self, leave: int = 0) -> None:
+        """Hand over the points that wait, all but the newest ``leave`` operations'."""
+        # Takes no lock, as a reader's thread holds the SDK's when it asks.
+        waiting = self._waiting
+        while len(waiting) > leave:
+            try:
+                operation, span_context = waiting.popleft()
+            except IndexError:  # another thread took it
+                return
+            context = _NOWHERE
+            if span_context is not None:
+                context = trace.set_span_in_context(trace.NonRecordingSpan(span_context), context)
+            self._guard(self._writers[operation.kind], operation, context)
+
+    def after_fork(self) -> None:
+        """A child process: what waits is handed over by the parent."""
+        self._waiting.clear()
 
     def switched(self, source: str, target: str, context: Context) -> None:
         """Record a hand-over between agents."""
@@ -130,12 +182,25 @@ class Instruments:
         self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
 
     # ------------------------------------------------------------------------------------------- at collection
-    def _guarded(
-        self, observe: Callable[[], Iterable[Observation]]
-    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    @property
+    def provider(self) -> MeterProvider:
+        """The provider of the meter, as it is now."""
+        return self._given or metrics.get_meter_provider()
+
+    def observed(self, name: str) -> list[Observation]:
+        """What an observable instrument shows now; and all that waits is handed over."""
+        self.settle()
+        if not self.enabled:
+            return []
+        observed: list[Observation] = self._guard(lambda: list(self._observed[name]()), default=[])
+        return observed
+
+    def _callback(self, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def callback(_: CallbackOptions) -> Iterable[Observation]:
-            # An instrument cannot be taken back from its meter, so a stopped one falls silent.
-            return self._guard(lambda: list(observe()), default=()) if self.enabled else ()
+            # A meter makes an instrument once and keeps its first callback, so this one answers for those of
+            # runtimes to come. An instrument cannot be taken back, so one that was stopped falls silent.
+            here = [instruments for instruments in list(_all) if instruments.provider is self.provider]
+            return [found for instruments in here for found in instruments.observed(name)]
 
         return callback
 
@@ -145,13 +210,13 @@ class Instruments:
         def observe() -> Iterable[Observation]:
             if not self._sessions:
                 return
-            for session_id, correlation_id, metrics in self._ledger.recent(
+            for session_id, correlation_id, session in self._ledger.recent(
                 self._sessions, correlations=self._by_correlation
             ):
                 ids = {names.SESSION_ID: session_id}
                 if correlation_id is not None:
                     ids[names.CORRELATION_ID] = correlation_id
-                for value, attributes in figures(metrics):
+                for value, attributes in figures(session):
                     yield Observation(value, {**ids, **attributes})
 
         return observe

@@ -10,10 +10,9 @@ The only user of wrapt.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
 from opentelemetry.context import attach, detach, get_current
@@ -37,18 +36,33 @@ class Call:
     ``error`` are set when it is over; ``data`` is the integration's own.
     """
 
-    __slots__ = ("args", "data", "error", "inside", "instance", "kwargs", "live", "note", "recorder", "result")
+    __slots__ = (
+        "args",
+        "around",
+        "data",
+        "error",
+        "inside",
+        "instance",
+        "kwargs",
+        "live",
+        "note",
+        "recorder",
+        "result",
+        "token",
+    )
 
     def __init__(self, recorder: Recorder, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.recorder = recorder
         self.instance = instance
         self.args = args
         self.kwargs = kwargs
-        scope = current()
+        self.around = around = get_current()
+        scope = current(around)
         self.inside: Live | None = None if scope is None else scope.operation
         self.note: Any = None if scope is None else scope.note
         self.live: Live | None = None
         self.data: Any = None
+        self.token: Any = None
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -65,8 +79,7 @@ class Call:
         return self.args[position] if position < len(self.args) else default
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """For the probes that run inside this call: what it is about. No operation of its own."""
 
     data: Any
@@ -136,56 +149,52 @@ class _Driver:
         call = guard(self._begin, instance, args, kwargs) if self._hooks.enabled else None
         if call is None:
             return wrapped(*args, **kwargs)
-        token = guard(self._enter, call)
         try:
             result = wrapped(*args, **kwargs)
         except BaseException as error:
-            guard(self._leave, token)
+            if call.token is not None:
+                detach(call.token)
             guard(self._over, call, error)
             raise
-        guard(self._leave, token)
-        return guard(self._returned, call, result, default=result)
+        if call.token is not None:
+            detach(call.token)
+        if self._probe.item is None and (call.live is None or not call.live.deferred):
+            guard(self._over, call, None, result)
+            return result
+        return guard(self._streamed, call, result, default=result)
 
     def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         call = Call(self._recorder, instance, args, kwargs)
         began = self._probe.began
-        if began is not None:
-            start = self._guard(began, call)
-            if isinstance(start, Note):
-                call.note = call.data = start.data
-            elif isinstance(start, Start):
-                for probe in start.probes:
-                    self._hooks.install(probe)
-                call.data = start.data
-                call.live = self._guard(self._recorder.begin, start)
-            if call.live is None and call.data is None:
-                return None
+        if began is None:
+            return call
+        start = self._guard(began, call)
+        if start is None:
+            return None
+        call.data = start.data
+        if isinstance(start, Start):
+            for probe in start.probes:
+                self._hooks.install(probe)
+            call.live = live = self._recorder.begin(start, call.around)
+            call.token = attach(live.around)
+        else:
+            call.note = start.data
+            note = self._recorder.scope(call.around)._replace(note=start.data)
+            call.token = attach(with_scope(note, call.around))
         return call
 
-    def _enter(self, call: Call) -> Any:
-        if call.live is not None:
-            return attach(call.live.context())
-        if call.data is not None:
-            return attach(with_scope(dataclasses.replace(self._recorder.scope(), note=call.data)))
-        return None
-
-    def _leave(self, token: Any) -> None:
-        if token is not None:
-            detach(token)
-
-    def _returned(self, call: Call, result: Any) -> Any:
-        if self._probe.item is not None or (call.live is not None and call.live.deferred):
-            item = self._probe.item
-            stream = Stream(
-                self._guard,
-                live=call.live,
-                context=None if call.live is None else call.live.context,
-                item=None if item is None else lambda value: item(call, value),
-                over=lambda error, value: self._over(call, error, value),
-            )
-            driven = streamed(result, stream)
-            if driven is not None:
-                return driven
+    def _streamed(self, call: Call, result: Any) -> Any:
+        item = self._probe.item
+        stream = Stream(
+            self._guard,
+            live=call.live,
+            context=None if call.live is None else call.live.context,
+            item=None if item is None else lambda value: item(call, value),
+            over=lambda error, value: self._over(call, error, value),
+        )
+        driven = streamed(result, stream)
+        if driven is not None:
+            return driven
         self._over(call, None, result)
         return result
 
@@ -193,16 +202,15 @@ class _Driver:
         call.result, call.error = result, error
         facts = None if self._probe.ended is None else self._guard(self._probe.ended, call)
         if call.live is not None:
-            self._recorder.end(call.live, _outcome(call.error), facts, call.error)
+            error = call.error  # the probe may have put another in its place
+            self._recorder.end(call.live, "ok" if error is None else _outcome(error), facts, error)
         elif facts and call.inside is not None:
             call.inside.add(facts)
         # An exception holds the frames it passed through, and they this call: do not close that circle.
         call.result = call.error = None
 
 
-def _outcome(error: BaseException | None) -> Outcome:
-    if error is None:
-        return "ok"
+def _outcome(error: BaseException) -> Outcome:
     if isinstance(error, GeneratorExit):
         return "abandoned"
     return "interrupted" if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) else "error"

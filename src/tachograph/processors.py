@@ -40,13 +40,10 @@ class SpanStamp(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """The SDK started a span."""
-        if self.active:
+        if self.active and getattr(span.instrumentation_scope, "name", None) != names.SCOPE:
             self._guard(self._stamp, span, parent_context)
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
-        scope = span.instrumentation_scope
-        if scope is not None and scope.name == names.SCOPE:
-            return
         present = span.attributes or {}
         for name, value in _stamps(current(parent_context)).items():
             if name not in present:

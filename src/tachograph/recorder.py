@@ -10,8 +10,7 @@ import itertools
 import os
 import time
 import weakref
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
@@ -41,8 +40,7 @@ _MAX_FAILURES = 16
 _MAX_CHAIN = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """What an integration says when an operation begins.
 
     Args:
@@ -59,7 +57,7 @@ class Start:
 
     kind: Kind
     name: str
-    facts: Facts = field(default_factory=dict)
+    facts: Mapping[str, Any] = {}
     data: Any = None
     parent: Live | None = None
     in_process: bool = False
@@ -71,9 +69,23 @@ class Start:
 class Live:
     """An operation under way: its record so far, its span, and the scope of what runs inside it."""
 
-    __slots__ = ("__weakref__", "agent", "data", "deferred", "failures", "later", "record", "scope", "span", "watch")
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "around",
+        "data",
+        "deferred",
+        "failures",
+        "kind",
+        "later",
+        "record",
+        "scope",
+        "span",
+        "watch",
+    )
 
     def __init__(self, record: Operation, span: Span | None, agent: Live | None, start: Start) -> None:
+        self.kind: Kind = start.kind
         self.record = record
         self.span = span
         self.agent = agent
@@ -82,21 +94,24 @@ class Live:
         self.later: Facts = {}
         self.failures: list[BaseException] = []
         self.scope: Scope
+        self.around: Context
         self.watch: Any = None
-
-    @property
-    def kind(self) -> Kind:
-        """Kind of the operation."""
-        return self.record.kind
 
     def add(self, facts: Mapping[str, Any]) -> None:
         """Facts learned on the way; unknown ones (None) take nothing back."""
-        self.later.update((name, value) for name, value in facts.items() if value is not None)
+        later = self.later
+        for name, value in facts.items():
+            if value is not None:
+                later[name] = value
 
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
         context = with_scope(self.scope, base)
         return context if self.span is None else trace.set_span_in_context(self.span, context)
+
+
+def _run_of(inside: Live | None) -> Live | None:
+    return inside if inside is None or inside.kind == "agent" else inside.agent
 
 
 class Recorder:
@@ -134,12 +149,13 @@ class Recorder:
         self._process_session = process_session
         self._clock = clock
         self._open: dict[str, Live] = {}
+        self._ready = False
         self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     # ---------------------------------------------------------------------------------------------------- scope
-    def scope(self) -> Scope:
+    def scope(self, context: Context | None = None) -> Scope:
         """What holds around the code that runs now; the process session where nothing else does."""
-        scope = current() or from_baggage()
+        scope = current(context) or from_baggage(context)
         if scope is None:
             return Scope(self._process_session())
         if not scope.session_id:
@@ -158,65 +174,55 @@ class Recorder:
         return True
 
     # ---------------------------------------------------------------------------------------------- begin, end
-    def begin(self, start: Start) -> Live:
-        """An operation starts."""
-        tracer = self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
-        scope = self.scope() if start.parent is None else start.parent.scope
+    def begin(self, start: Start, base: Context | None = None) -> Live:
+        """An operation starts; in ``base``, by default the current context."""
+        if not self._ready:
+            self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
+            self._ready = True
+        if start.parent is not None:
+            base = start.parent.context(base)
+        elif base is None:
+            base = get_current()
+        scope = self.scope(base)
         parent: Live | None = scope.operation
-        agent = None if parent is None else parent if parent.kind == "agent" else parent.agent
-        if start.kind == "agent" and agent is not None:
-            start.facts[names.NESTED] = True
-        base = get_current() if start.parent is None else start.parent.context()
-        around = trace.get_current_span(base).get_span_context()
-        around_id = format_span_id(around.span_id) if around.is_valid else None
+        agent = _run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
+        if start.kind == "agent" and agent is not None:
+            facts[names.NESTED] = True
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
-        open_record = Operation(
-            id="",
-            kind=start.kind,
-            name=start.name,
-            session_id=scope.session_id,
-            correlation_id=scope.correlation_id or new_id(),
-            start_ns=self._clock(),
-            outcome="refused" if start.refused else None,
+        around = trace.get_current_span(base).get_span_context()
+        around_id = format_span_id(around.span_id) if around.is_valid else None
+        record = Operation(
+            "",
+            start.kind,
+            start.name,
+            scope.session_id,
+            scope.correlation_id or new_id(),
+            self._clock(),
             agent=None if agent is None else agent.record.name,
             parent_id=around_id if parent is None else parent.record.id,
             user_id=scope.user_id,
             attributes=facts,
         )
-        span = None
-        if tracer is not None:
-            kind = SpanKind.CLIENT if start.kind == "model" and not start.in_process else SpanKind.INTERNAL
-            span = self._guard(self._start_span, tracer, open_record, base, around_id, kind)
+        span = self._guard(self._start_span, start, record, base, around_id)
         started = None if span is None else span.get_span_context()
         if started is None or not started.is_valid or started.span_id == around.span_id:
             # No SDK is at work: the API hands the surrounding span back, or an empty one.
-            span, span_id, trace_id = None, os.urandom(8).hex(), None
+            span, record = None, record.with_ids(os.urandom(8).hex(), None)
         else:
-            span_id, trace_id = format_span_id(started.span_id), format_trace_id(started.trace_id)
-        record = Operation(
-            id=span_id,
-            kind=start.kind,
-            name=start.name,
-            session_id=open_record.session_id,
-            correlation_id=open_record.correlation_id,
-            start_ns=open_record.start_ns,
-            agent=open_record.agent,
-            parent_id=open_record.parent_id,
-            trace_id=trace_id,
-            user_id=open_record.user_id,
-            attributes=facts,
-        )
+            record = record.with_ids(format_span_id(started.span_id), format_trace_id(started.trace_id))
         live = Live(record, span, agent, start)
         live.scope = Scope(
             record.session_id,
             record.correlation_id,
             scope.user_id,
             scope.conversation_id,
-            operation=live,
-            explicit=scope.explicit,
+            live,
+            None,
+            scope.explicit,
         )
+        live.around = live.context(base)
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
@@ -236,7 +242,8 @@ class Recorder:
         begun = live.record
         if self._open.pop(begun.id, None) is None:
             return
-        live.add(facts or {})
+        if facts:
+            live.add(facts)
         later = live.later
         outcome = later.pop(names.OUTCOME, outcome)
         error_type = error_message = None
@@ -251,30 +258,15 @@ class Recorder:
                 # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
                 live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
         live.failures = []
-        record = Operation(
-            id=begun.id,
-            kind=begun.kind,
-            name=begun.name,
-            session_id=begun.session_id,
-            correlation_id=begun.correlation_id,
-            start_ns=begun.start_ns,
-            end_ns=max(self._clock(), begun.start_ns),
-            outcome=outcome,
-            error_type=error_type,
-            error_message=error_message,
-            agent=begun.agent,
-            parent_id=begun.parent_id,
-            trace_id=begun.trace_id,
-            user_id=begun.user_id,
-            attributes={**begun.attributes, **later},
-        )
+        end_ns = max(self._clock(), begun.start_ns)
+        facts = {**begun.attributes, **later}
+        record = begun.over(end_ns, outcome, error_type, error_message, facts)
         self._guard(self._ledger.apply, record)
-        context = live.context()
         if live.span is not None:
             self._guard(self._end_span, live.span, record, later)
-        self._guard(self._instruments.ended, record, context)
+        self._guard(self._instruments.ended, record, live.span)
         if record.kind == "model" and outcome == "error":
-            self._guard(self._model_exception, record, context)
+            self._guard(self._model_exception, record, live.around)
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
@@ -304,13 +296,12 @@ class Recorder:
         self._guard(self._emit, event, get_current())
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
-    @staticmethod
-    def _start_span(tracer: Tracer, record: Operation, base: Context, around_id: str | None, kind: SpanKind) -> Span:
-        return tracer.start_span(
-            codec.span_name(record),
+    def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:
+        return self._tracer().start_span(
+            codec.span_name(record, refused=start.refused),
             base,
-            kind,
-            codec.start_attributes(record, span_parent_id=around_id),
+            SpanKind.CLIENT if start.kind == "model" and not start.in_process else SpanKind.INTERNAL,
+            codec.start_attributes(record, span_parent_id=around_id, refused=start.refused),
             start_time=record.start_ns,
             record_exception=False,
             set_status_on_exception=False,
@@ -320,7 +311,9 @@ class Recorder:
         try:
             if span.is_recording():
                 outcome = record.outcome or "ok"
-                span.set_attributes(codec.end_attributes(outcome, record.error_type, record.error_message, later))
+                facts = codec.end_attributes(outcome, record.error_type, record.error_message, later)
+                if facts:
+                    span.set_attributes(facts)
                 if outcome == "error":
                     span.set_status(Status(StatusCode.ERROR, record.error_message))
         finally:

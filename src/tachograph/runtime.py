@@ -70,6 +70,7 @@ class Runtime:
             max_requests=config.max_requests,
             max_records=config.max_records,
             max_names=config.max_names,
+            guard=self.guard,
         )
         self.providers = Providers(
             config,
@@ -86,6 +87,7 @@ class Runtime:
             self.guard,
             sessions=config.metric_sessions,
             by_correlation="correlation" in config.metric_keys,
+            provider=meter_provider,
         )
         self.recorder = Recorder(
             tracer=self.providers.tracer,
@@ -119,6 +121,7 @@ class Runtime:
         """A child process: other threads are gone, and with them whatever they held."""
         self.ledger.after_fork()
         self.recorder.after_fork()
+        self.instruments.after_fork()
         self.providers.after_fork()
         self._session_id = self.config.session_id or new_id()
 
@@ -131,6 +134,7 @@ class Runtime:
         self.wants_summary |= before.wants_summary
         self.offers_summary |= before.offers_summary
         self.providers.inherit(before.providers)
+        before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
         before._forget_exit()
@@ -156,6 +160,7 @@ class Runtime:
         self.stopped = True
         self.guard(self.hooks.uninstall)
         self.guard(self.recorder.abandon_all)
+        self.guard(self.instruments.settle)
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
         self._forget_exit()

@@ -168,7 +168,7 @@ def correlation(correlation_id: str | Callable[..., Any] | None = None, *, propa
     known = _id(correlation_id)
 
     def make(around: Scope) -> Scope:
-        return dataclasses.replace(around, correlation_id=known or new_id(), note=None)
+        return around._replace(correlation_id=known or new_id(), note=None)
 
     return Binding(make, propagate=propagate)
 

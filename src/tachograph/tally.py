@@ -1,8 +1,8 @@
 """The counters of one session, of one request within it, or of everything.
 
-A tally is the state of a fold over records: it is told once that an operation started, once that it ended, and
-of each event. It never forgets and never grows with history: per-name tables are bounded and everything else is
-a number. The :class:`~tachograph.ledger.Ledger` keeps the "once"; the views read.
+A tally is the state of a fold over records: it is told once of each operation that ended, and of each event; what
+is under way is added when somebody reads. It never forgets and never grows with history: per-name tables are
+bounded and everything else is a number. The :class:`~tachograph.ledger.Ledger` keeps the "once"; the views read.
 
 The counting rules, one owner for each fact:
 
@@ -15,13 +15,13 @@ The counting rules, one owner for each fact:
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from tachograph.records import Event, Operation
 
@@ -64,10 +64,6 @@ class ToolTally:
     total_duration_ns: int = 0
 
 
-def _tokens(operation: Operation, name: str) -> int:
-    return int(operation.attributes.get(name) or 0)
-
-
 @dataclass(slots=True)
 class Tally:
     """Counters; see the module's text for the rules."""
@@ -78,7 +74,8 @@ class Tally:
     user_ns: int = 0
     first_ns: int | None = None
     last_ns: int = 0
-    open: int = 0
+    open: dict[str, Operation] = field(default_factory=dict)
+    """What is under way, by id."""
     deleted: bool = False
     agent_runs: int = 0
     agent_switches: int = 0
@@ -90,13 +87,11 @@ class Tally:
     failed: int = 0
     incomplete: int = 0
     streamed: int = 0
-    active: int = 0
     request_ns: int = 0
     successful_ns: int = 0
     successful_tokens: int = 0
     with_tools: int = 0
     tasks: int = 0
-    tokens: ModelTally = field(default_factory=ModelTally)
     models: dict[str, ModelTally] = field(default_factory=dict)
     agents: dict[str, AgentTally] = field(default_factory=dict)
     tools: dict[str, ToolTally] = field(default_factory=dict)
@@ -110,119 +105,65 @@ class Tally:
     evicted_requests: int = 0
     folded_names: int = 0
 
-    # ------------------------------------------------------------------------------------------------ the fold
-    def started(self, operation: Operation) -> None:
-        """An operation began. Once for each."""
-        self.open += 1
-        self._seen(operation.start_ns, operation.user_id)
-        kind = operation.kind
-        if kind == "model":
-            self.active += 1
-        elif kind == "tool":
-            self.tool_calls += 1
-            self._entry(self.tools, operation.name, ToolTally).requested += 1
-        elif kind == "agent":
-            attributes = operation.attributes
-            self.agent_runs += 1
-            self._entry(self.agents, operation.name, AgentTally).count += 1
-            if not attributes.get(names.NESTED):
-                self.tasks += 1
-            if names.SWITCH_FROM in attributes:
-                self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, operation.name))
+    @property
+    def active(self) -> int:
+        """Model calls under way."""
+        return sum(operation.kind == "model" for operation in self.open.values())
 
-    def ended(self, operation: Operation) -> None:
-        """An operation that :meth:`started` ended. Once for each."""
-        self.open -= 1
-        self._seen(operation.end_ns or operation.start_ns, operation.user_id)
-        kind = operation.kind
-        if kind == "model":
-            self._model_ended(operation)
-        elif kind == "tool":
-            self._tool_ended(operation)
-        elif kind == "agent":
-            self._agent_ended(operation)
+    @property
+    def tokens(self) -> ModelTally:
+        """The calls of all models and their tokens."""
+        return ModelTally(
+            **{count.name: sum(getattr(m, count.name) for m in self.models.values()) for count in fields(ModelTally)}
+        )
+
+    # ------------------------------------------------------------------------------------------------ the fold
+    def now(self) -> Tally:
+        """The counters of this moment, those of what is under way included. To be read only."""
+        if not self.open:
+            return self
+        # A copy, as the end of an operation will count it whole.
+        tally = replace(
+            self,
+            agents={name: replace(agent) for name, agent in self.agents.items()},
+            tools={name: replace(tool) for name, tool in self.tools.items()},
+            switches=dict(self.switches),
+        )
+        for operation in self.open.values():
+            tally.began(operation)
+        return tally
 
     def event(self, event: Event) -> None:
         """Something was reported that no operation carries. Once for each."""
-        self._seen(event.timestamp_ns, event.user_id)
+        self.seen(event.timestamp_ns, event.user_id)
         if event.type == "agent_switched":
             self._switch(str(event.payload.get("from_agent")), str(event.payload.get("to_agent")))
         elif event.type == "session_deleted":
             self.deleted = True
 
-    # --------------------------------------------------------------------------------------------- its branches
-    def _model_ended(self, operation: Operation) -> None:
-        took = operation.duration_ns
-        prompt, completion = _tokens(operation, names.INPUT_TOKENS), _tokens(operation, names.OUTPUT_TOKENS)
-        cached, reasoning = _tokens(operation, names.CACHED_TOKENS), _tokens(operation, names.REASONING_TOKENS)
-        self.active -= 1
-        self.request_ns += took
-        for tally in (self.tokens, self._entry(self.models, operation.name, ModelTally)):
-            tally.requests += 1
-            tally.prompt_tokens += prompt
-            tally.completion_tokens += completion
-            tally.cached_tokens += cached
-            tally.reasoning_tokens += reasoning
-        if operation.outcome == "ok":
-            self.successful += 1
-            self.successful_ns += took
-            self.successful_tokens += prompt + completion
-        elif operation.outcome == "error":
-            self.failed += 1
-            self._count(self.llm_errors, operation.error_type or OTHER)
-        else:
-            self.incomplete += 1
-        if operation.attributes.get(names.REQUEST_STREAM):
-            self.streamed += 1
-        if operation.attributes.get(names.RESPONSE_TOOL_CALLS):
-            self.with_tools += 1
-        self.requests.append(operation)
-        if len(self.requests) > self.max_requests:
-            self.requests.popleft()
-            self.evicted_requests += 1
-
-    def _tool_ended(self, operation: Operation) -> None:
-        tool = self._entry(self.tools, operation.name, ToolTally)
-        if operation.outcome == "refused":
-            tool.refused += 1
-            return
-        if operation.outcome == "waiting":
-            return
-        if operation.outcome == "ok":
-            tool.completed += 1
-        else:
-            tool.failed += 1
-            if operation.outcome == "error":
-                self._count(self.tool_errors, operation.error_type or OTHER)
-        if not operation.attributes.get(names.HUMAN_WAIT):
-            tool.total_duration_ns += operation.duration_ns
-
-    def _agent_ended(self, operation: Operation) -> None:
-        took = operation.duration_ns
-        attributes = operation.attributes
-        agent = self._entry(self.agents, operation.name, AgentTally)
-        agent.total_duration_ns += took
-        if operation.outcome == "ok":
-            agent.success_count += 1
-        elif operation.outcome == "error":
-            agent.failure_count += 1
-            by_type = self._entry(self.errors_by_agent, operation.name, dict)
-            self._count(by_type, operation.error_type or OTHER)
-            if not attributes.get(names.HANDED_UP):
-                self.errors += 1
-        self._count(self.outcomes, operation.outcome or "ok")
-        for error_type in attributes.get(names.RECOVERED, ()):
-            self.recovered_errors += 1
-            self._count(self._entry(self.recovered_by_agent, operation.name, dict), error_type)
-        if not attributes.get(names.NESTED):
-            self.processing_ns += took
+    def began(self, operation: Operation) -> None:
+        """What an operation counts from its start on."""
+        self.seen(operation.start_ns, operation.user_id)
+        kind = operation.kind
+        if kind == "tool":
+            self.tool_calls += 1
+            self.entry(self.tools, operation.name, ToolTally).requested += 1
+        elif kind == "agent":
+            attributes = operation.attributes
+            self.agent_runs += 1
+            self.entry(self.agents, operation.name, AgentTally).count += 1
+            if not attributes.get(names.NESTED):
+                self.tasks += 1
+            if names.SWITCH_FROM in attributes:
+                self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, operation.name))
 
     # ----------------------------------------------------------------------------------------------- the bounds
     def _switch(self, source: str, target: str) -> None:
         self.agent_switches += 1
-        self._count(self.switches, f"{source}_to_{target}")
+        self.count(self.switches, f"{source}_to_{target}")
 
-    def _seen(self, moment_ns: int, user_id: str | None) -> None:
+    def seen(self, moment_ns: int, user_id: str | None) -> None:
+        """Something happened."""
         if self.first_ns is None or moment_ns < self.first_ns:
             self.first_ns = moment_ns
         self.last_ns = max(self.last_ns, moment_ns)
@@ -230,13 +171,15 @@ class Tally:
         if user_id is not None and (moment_ns, user_id) >= (self.user_ns, self.user_id or ""):
             self.user_ns, self.user_id = moment_ns, user_id
 
-    def _count(self, table: dict[str, int], key: str) -> None:
+    def count(self, table: dict[str, int], key: str) -> None:
+        """One more of ``key``."""
         if key not in table and len(table) >= self.max_names:
             key = OTHER
             self.folded_names += 1
         table[key] = table.get(key, 0) + 1
 
-    def _entry(self, table: dict[str, T], key: str, make: Callable[[], Any]) -> T:
+    def entry(self, table: dict[str, T], key: str, make: Callable[[], Any]) -> T:
+        """The entry of ``key``, made if need be."""
         found = table.get(key)
         if found is None:
             if len(table) >= self.max_names:
@@ -244,3 +187,85 @@ class Tally:
                 self.folded_names += 1
             found = table.setdefault(key, make())
         return found
+
+
+# ----------------------------------------------------------------------------------------------- an operation's end
+def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
+    """An operation ended, whether or not its start was told. Once for each."""
+    end_ns = operation.end_ns or operation.start_ns
+    for tally in tallies:
+        tally.open.pop(operation.id, None)
+        tally.began(operation)
+        tally.last_ns = max(tally.last_ns, end_ns)
+    fold = _FOLDS.get(operation.kind)
+    if fold is not None:
+        fold(operation, tallies)
+
+
+def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
+    facts, took, outcome = call.attributes, call.duration_ns, call.outcome
+    prompt, completion = facts.get(names.INPUT_TOKENS) or 0, facts.get(names.OUTPUT_TOKENS) or 0
+    cached, reasoning = facts.get(names.CACHED_TOKENS) or 0, facts.get(names.REASONING_TOKENS) or 0
+    streamed, with_tools = bool(facts.get(names.REQUEST_STREAM)), bool(facts.get(names.RESPONSE_TOOL_CALLS))
+    for tally in tallies:
+        model = tally.entry(tally.models, call.name, ModelTally)
+        model.requests += 1
+        model.prompt_tokens += prompt
+        model.completion_tokens += completion
+        model.cached_tokens += cached
+        model.reasoning_tokens += reasoning
+        tally.request_ns += took
+        tally.streamed += streamed
+        tally.with_tools += with_tools
+        if outcome == "ok":
+            tally.successful += 1
+            tally.successful_ns += took
+            tally.successful_tokens += prompt + completion
+        elif outcome == "error":
+            tally.failed += 1
+            tally.count(tally.llm_errors, call.error_type or OTHER)
+        else:
+            tally.incomplete += 1
+        tally.requests.append(call)
+        if len(tally.requests) > tally.max_requests:
+            tally.requests.popleft()
+            tally.evicted_requests += 1
+
+
+def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:
+    outcome, took = call.outcome, 0 if call.attributes.get(names.HUMAN_WAIT) else call.duration_ns
+    for tally in tallies:
+        tool = tally.entry(tally.tools, call.name, ToolTally)
+        if outcome == "refused":
+            tool.refused += 1
+        elif outcome == "ok":
+            tool.completed += 1
+            tool.total_duration_ns += took
+        elif outcome != "waiting":
+            tool.failed += 1
+            tool.total_duration_ns += took
+            if outcome == "error":
+                tally.count(tally.tool_errors, call.error_type or OTHER)
+
+
+def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
+    facts, took, outcome = run.attributes, run.duration_ns, run.outcome
+    for tally in tallies:
+        agent = tally.entry(tally.agents, run.name, AgentTally)
+        agent.total_duration_ns += took
+        tally.count(tally.outcomes, outcome or "ok")
+        if outcome == "ok":
+            agent.success_count += 1
+        elif outcome == "error":
+            agent.failure_count += 1
+            tally.count(tally.entry(tally.errors_by_agent, run.name, dict), run.error_type or OTHER)
+            if not facts.get(names.HANDED_UP):
+                tally.errors += 1
+        for error_type in facts.get(names.RECOVERED, ()):
+            tally.recovered_errors += 1
+            tally.count(tally.entry(tally.recovered_by_agent, run.name, dict), error_type)
+        if not facts.get(names.NESTED):
+            tally.processing_ns += took
+
+
+_FOLDS: Final = {"model": _model_ended, "tool": _tool_ended, "agent": _agent_ended}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -101,7 +100,7 @@ def event(
 
 def opened(ended: Operation) -> Operation:
     """An operation as it was before it ended."""
-    return dataclasses.replace(ended, end_ns=None, outcome=None, error_type=None, error_message=None)
+    return ended._replace(end_ns=None, outcome=None, error_type=None, error_message=None)
 
 
 def ledger_of(records: Iterable[Record], **bounds: int) -> Ledger:
@@ -358,8 +357,7 @@ def _works(draw: st.DrawFn, number: int, step: tuple[Any, ...], works: list[Work
     )
     if still_open and draw(st.integers(0, 9)) == 0:
         return Work(started, None)
-    ended = dataclasses.replace(
-        started,
+    ended = started._replace(
         end_ns=started.start_ns + (0 if outcome == "refused" else took),
         outcome=outcome,
         error_type=ERRORS[pick % 2] if failed else None,

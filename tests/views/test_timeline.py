@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +170,7 @@ def test_every_record_has_one_row_below_its_parent(history: History, data: st.Da
     if operations and data.draw(st.booleans()):
         anybody = st.sampled_from([*(record.id for record in operations), None])
         records = [  # parents that the recorder would never give: circles, oneself, younger ones
-            dataclasses.replace(record, parent_id=data.draw(anybody)) if isinstance(record, Operation) else record
+            record._replace(parent_id=data.draw(anybody)) if isinstance(record, Operation) else record
             for record in records
         ]
     entries = timeline_view(data.draw(st.permutations(records))).entries

@@ -103,16 +103,17 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     facts: Facts = {
         names.REQUEST_MODEL: asked,
         names.PROVIDER_NAME: provider,
-        names.REQUEST_STREAM: True if streaming else None,
         names.REQUEST_MESSAGES: _length(call.argument(0, "messages")),
         names.REQUEST_TOOLS: _length(call.argument(3, "tools_to_call_from")),
         names.STEP: None if run is None else run.steps + 1,
-        **_server(model),
-        **_parameters(getattr(model, "kwargs", None)),
-        **_parameters(call.kwargs),
     }
+    if streaming:
+        facts[names.REQUEST_STREAM] = True
+    _add_server(facts, model)
+    _add_parameters(facts, getattr(model, "kwargs", None))
+    _add_parameters(facts, call.kwargs)
     name = asked or type(model).__name__
-    return Start("model", name, facts, data=Usage(), in_process=in_process, deferred=streaming)
+    return Start("model", name, facts, Usage() if streaming else None, in_process=in_process, deferred=streaming)
 
 
 def call_ended(call: Call) -> Facts:
@@ -120,13 +121,13 @@ def call_ended(call: Call) -> Facts:
     message = call.result
     usage = getattr(message, "token_usage", None)
     calls = getattr(message, "tool_calls", None)
-    return {
-        **response_facts(getattr(message, "raw", None)),
-        # The usage the framework reports; what it does not know stays unknown.
-        names.INPUT_TOKENS: _count(getattr(usage, "input_tokens", None)),
-        names.OUTPUT_TOKENS: _count(getattr(usage, "output_tokens", None)),
-        names.RESPONSE_TOOL_CALLS: len(calls) if type(calls) is list and calls else None,
-    }
+    raw = getattr(message, "raw", None)
+    facts: Facts = {} if raw is None else response_facts(raw)
+    # The usage the framework reports; what it does not know stays unknown.
+    facts[names.INPUT_TOKENS] = _count(getattr(usage, "input_tokens", None))
+    facts[names.OUTPUT_TOKENS] = _count(getattr(usage, "output_tokens", None))
+    facts[names.RESPONSE_TOOL_CALLS] = len(calls) if type(calls) is list and calls else None
+    return facts
 
 
 # ---------------------------------------------------------------------------------------------------- a stream
@@ -233,23 +234,25 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
     return "smolagents", False
 
 
-def _server(model: Any) -> Facts:
+def _add_server(facts: Facts, model: Any) -> None:
     url = getattr(getattr(model, "client", None), "base_url", None) or getattr(model, "api_base", None)
+    if url is None:
+        return
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
     host, port = getattr(url, "host", None), getattr(url, "port", None)
     if type(url) is str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    if type(host) is not str or not host:
-        return {}
-    return {names.SERVER_ADDRESS: host, names.SERVER_PORT: port if type(port) is int else 443}
+    if type(host) is str and host:
+        facts[names.SERVER_ADDRESS] = host
+        facts[names.SERVER_PORT] = port if type(port) is int else 443
 
 
-def _parameters(given: Any) -> Facts:
+def _add_parameters(facts: Facts, given: Any) -> None:
     if type(given) is not dict:
-        return {}
-    return {
-        name: kind(value)
-        for key, (name, kind) in _PARAMETERS.items()
-        if type(value := given.get(key)) is int or (kind is float and type(value) is float)
-    }
+        return
+    for key, value in given.items():
+        if type(key) is str and key in _PARAMETERS:
+            name, kind = _PARAMETERS[key]
+            if type(value) is int or (kind is float and type(value) is float):
+                facts[name] = kind(value)
