@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ class SessionMetrics:
     ``total_requests`` are the finished ones and sum up to successful + failed + incomplete; averages are over
     the successful ones. Tokens: cached ones are part of the prompt, reasoning part of the completion.
     ``cost.amount`` is None while no price is known; ``evicted`` says what detail the bounds have dropped (never
-    counters); ``complete`` is False where the source cannot know everything, for the named ``reasons``.
+    counters); ``calls`` are the records ``requests`` is made from; ``complete`` is False where the source cannot know everything, for the named ``reasons``.
     """
 
     session_id: str
@@ -63,14 +64,20 @@ class SessionMetrics:
     llm_errors: dict[str, int] = field(default_factory=dict)
     hitl: dict[str, dict[str, int]] = field(default_factory=dict)
     tasks: int = 0
-    requests: list[dict[str, Any]] = field(default_factory=list)
+    calls: tuple[Operation, ...] = field(default=(), repr=False)
     evicted: dict[str, int] = field(default_factory=dict)
     complete: bool = True
     reasons: list[str] = field(default_factory=list)
 
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The newest model calls, in the order they began. Made when asked for: the counters cost less than these."""
+        return [_request(call) for call in sorted(self.calls, key=lambda call: (call.start_ns, call.id))]
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
-        return dataclasses.asdict(self)
+        fields = ("requests" if field.name == "calls" else field.name for field in dataclasses.fields(self))
+        return {name: copy.deepcopy(getattr(self, name)) for name in fields}
 
 
 def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ...] = ()) -> SessionMetrics:
@@ -138,7 +145,7 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
         tool_errors=dict(sorted(tally.tool_errors.items())),
         llm_errors=dict(sorted(tally.llm_errors.items())),
         tasks=tally.tasks,
-        requests=[_request(call) for call in sorted(tally.requests, key=lambda call: (call.start_ns, call.id))],
+        calls=tuple(tally.requests),
         evicted={"requests": tally.evicted_requests},
         complete=not reasons,
         reasons=list(reasons),
