@@ -137,7 +137,7 @@ class Usage:
     chunk that reports the whole input again is a running total, as nobody sends the input twice.
     """
 
-    __slots__ = ("cached", "calls", "completion", "prompt", "reasoning")
+    __slots__ = ("answered", "cached", "calls", "completion", "prompt", "reasoning")
 
     def __init__(self) -> None:
         self.prompt: int | None = None
@@ -145,16 +145,22 @@ class Usage:
         self.cached: int | None = None
         self.reasoning: int | None = None
         self.calls: set[int] = set()
+        self.answered: Usage | None = None  # the same by the chunks of the client, which alone have details
 
-    def add(self, prompt: int | None, completion: int | None) -> None:
+    def add(
+        self, prompt: int | None, completion: int | None, cached: int | None = None, reasoning: int | None = None
+    ) -> None:
         """One chunk's report."""
         if prompt and self.prompt and prompt >= self.prompt and (completion or 0) >= (self.completion or 0):
-            self.prompt, self.completion = prompt, completion
-            return
-        if prompt is not None:
-            self.prompt = (self.prompt or 0) + prompt
-        if completion is not None:
-            self.completion = (self.completion or 0) + completion
+            self.prompt = self.completion = self.cached = self.reasoning = None
+        self.prompt = _sum(self.prompt, prompt)
+        self.completion = _sum(self.completion, completion)
+        self.cached = _sum(self.cached, cached)
+        self.reasoning = _sum(self.reasoning, reasoning)
+
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return known if more is None else (known or 0) + more
 
 
 def delta_came(call: Call, delta: Any) -> None:
@@ -188,8 +194,16 @@ def responded(call: Call) -> Facts | None:
 
 def chunk_responded(call: Call, chunk: Any) -> None:
     """The client's stream yielded a chunk."""
-    if call.inside is not None and call.inside.kind == "model":
-        call.inside.add(response_facts(chunk))
+    if call.inside is None or call.inside.kind != "model":
+        return
+    facts = response_facts(chunk)
+    stream, usage = call.inside.data, getattr(chunk, "usage", None)
+    if usage is not None and isinstance(stream, Usage):
+        seen = stream.answered = stream.answered or Usage()
+        prompt, completion = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+        seen.add(prompt, completion, facts[names.CACHED_TOKENS], facts[names.REASONING_TOKENS])
+        facts |= {names.CACHED_TOKENS: seen.cached, names.REASONING_TOKENS: seen.reasoning}
+    call.inside.add(facts)
 
 
 def response_facts(response: Any) -> Facts:
