@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from smolagents.models import Model
 
 from tachograph import names
-from tachograph.integrations.smolagents.run import run_of
+from tachograph.integrations.smolagents.run import owner_of, run_of
 from tachograph.probes import Probe
 from tachograph.recorder import Start
 
@@ -66,14 +66,11 @@ def probe(owner: type, attribute: str) -> Probe:
 
 
 def duck_typed(model: Any) -> Iterator[Probe]:
-    """Probes for a model that is no ``Model``; an agent takes anything that has ``generate``."""
-    if model is None or isinstance(model, Model):
-        return
+    """Probes for methods that come from no ``Model``: an agent takes anything that has ``generate``."""
     for attribute in METHODS:
-        for owner in type(model).__mro__[:-1]:
-            if attribute in vars(owner):
-                yield probe(owner, attribute)
-                break
+        owner = owner_of(model, attribute)
+        if owner is not None and not issubclass(owner, Model):
+            yield probe(owner, attribute)
 
 
 def model_id(model: Any) -> str | None:
@@ -177,6 +174,9 @@ def delta_came(call: Call, delta: Any) -> None:
 def stream_ended(call: Call) -> Facts:
     """What the chunks that came added up to, however the stream ended: what was used is billed."""
     seen: Usage = call.data
+    if type(call.result) is list:  # all at once
+        for delta in call.result:
+            delta_came(call, delta)
     return {
         names.INPUT_TOKENS: seen.prompt,
         names.OUTPUT_TOKENS: seen.completion,
