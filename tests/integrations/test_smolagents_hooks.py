@@ -61,6 +61,17 @@ class Executor:
     send_variables = send_tools
 
 
+class Mixin:
+    """Not a tool, but what a tool does when it is called."""
+
+    def __call__(self, *args: Any, sanitize_inputs_outputs: bool = False, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+
+class Mixed(Mixin, Lookup):
+    name = "mixed"
+
+
 def busy_day() -> None:
     """A team at work that uses everything there is a hook for."""
     worker = caller(
@@ -72,7 +83,8 @@ def busy_day() -> None:
         stream_outputs=True,
     )
     boss = coder(
-        *(Say("a plan"), code("worker(task='look')"), code("final_answer(remote(task='look'))")),
+        *(Say("a plan"), code("worker(task='look')"), code("final_answer(remote(task='look') + mixed('a'))")),
+        tools=[Mixed()],
         managed_agents=[worker, Remote()],
         planning_interval=5,
         name="boss",
@@ -114,6 +126,7 @@ def found(recorded: Capture) -> dict[str, Any]:
         "requests by model": {model: figures["requests"] for model, figures in metrics.tokens_by_model.items()},
         "streamed requests": metrics.streamed_requests,
         "tool calls": ran(metrics).get("lookup"),
+        "calls of a tool of another's making": ran(metrics).get("mixed"),
         "code executions": kinds.count("code"),
         "what code called": called_by_code(recorded),
         "switches": metrics.switches,
@@ -131,8 +144,9 @@ EXPECTED = {
     "requests by model": {"duck": 1, "gpt": 2, "scripted": 5},
     "streamed requests": 3,
     "tool calls": (1, 1, 0, 0),
+    "calls of a tool of another's making": (1, 1, 0, 0),
     "code executions": 3,
-    "what code called": ["agent worker", "agent remote", "tool final_answer"],
+    "what code called": ["agent worker", "agent remote", "tool mixed", "tool final_answer"],
     "switches": {"boss_to_remote": 1, "boss_to_worker": 1},
     "cached and reasoning tokens": (8, 4),
 }
@@ -146,6 +160,7 @@ ONLY_BY = {
     "tool.calls_asked": "call ids",
     "tool.requested": "refused calls",
     "tool.tool_began": "tool calls",
+    "tool._mixed_in_began": "calls of a tool of another's making",
     "tool.code_began": "code executions",
     "model.call_began": "requests by model",
     "model.stream_began": "streamed requests",
