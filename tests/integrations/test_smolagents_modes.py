@@ -490,6 +490,10 @@ class TestHumanWait:
         assert 0 < metrics.tools["lookup"]["total_duration_ms"] < 60_000
         (asked,) = [entry for entry in recorded.ledger.timeline().entries if entry.name == kind.name]
         assert asked.duration_ms > 60_000
+        assert asked.human_wait
+        assert f"tool {kind.name}  waiting for a human" in str(recorded.ledger.timeline())
+        (entry,) = [e for e in recorded.ledger.audit_log(event_type="tool_execution_completed") if e.get("human_wait")]
+        assert entry["tool_name"] == kind.name
         measured = {
             point[1][names.TOOL_NAME] for point in recorded.points() if point[0] == "gen_ai.execute_tool.duration"
         }
