@@ -17,7 +17,7 @@ from smolagents.utils import AgentGenerationError
 
 import tachograph
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder
-from support.figures import billed, ran, used
+from support.figures import billed, ran, tree, used
 
 if TYPE_CHECKING:
     from conftest import HandClock
@@ -93,6 +93,26 @@ class TestWhoseWork:
         assert metrics.switches == {"boss_to_worker": 1}
         assert metrics.tasks == 1
 
+    @pytest.mark.parametrize("manager", ["tool-calling", "code"])
+    def test_worker_that_a_tool_runs(self, recorded: Capture, manager: str) -> None:
+        """A tool that runs a worker of the very manager that called the tool makes a nested run, not a switch."""
+        worker = caller(answer("found"), name="worker", description="works")
+
+        class Ask(Lookup):
+            def forward(self, key: str) -> str:
+                return worker(key)
+
+        if manager == "code":
+            boss = coder(code("final_answer(lookup('a'))"), tools=[Ask()], managed_agents=[worker], name="boss")
+        else:
+            boss = caller(ASK, answer(), tools=[Ask()], managed_agents=[worker], name="boss")
+        boss.run("go")
+
+        metrics = recorded.ledger.total()
+        assert (metrics.agent_runs, metrics.agent_switches, metrics.tasks) == (2, 0, 1)
+        lines = [line.strip() for line in tree(recorded)]
+        assert lines[lines.index("agent worker") - 1] == "tool lookup"
+
     def test_ambiguous_tool_is_not_guessed_at(self, recorded: Capture) -> None:
         """A tool called without context while two runs have it belongs to neither, and is counted all the same."""
         lookup = Lookup()
@@ -115,6 +135,26 @@ class TestWhoseWork:
         ledger = recorded.ledger
         assert ran(ledger.total())["lookup"] == (2, 2, 0, 0)
         assert ran(ledger.session_metrics("s"))["lookup"] == (1, 1, 0, 0)
+
+    def test_ambiguous_worker_is_not_guessed_at(self, recorded: Capture) -> None:
+        """A worker called without context while two of its managers are at work is nobody's switch, and a run."""
+        worker = caller(answer("found"), name="worker", description="works")
+
+        class Threaded(Lookup):
+            def forward(self, key: str) -> str:
+                elsewhere(lambda: worker("look"))
+                return key
+
+        second = caller(ASK, answer(), tools=[Threaded()], managed_agents=[worker], name="second")
+
+        class Ask(Lookup):
+            def forward(self, key: str) -> str:
+                return second.run(key)
+
+        caller(ASK, answer(), tools=[Ask()], managed_agents=[worker], name="first").run("go")
+
+        metrics = recorded.ledger.total()
+        assert (metrics.agent_runs, metrics.agent_switches, metrics.tasks) == (3, 0, 2)
 
     def test_consumer_runs_an_agent_between_steps(self, recorded: Capture) -> None:
         """What the consumer of a stream runs between two steps is its own task, not part of the streamed run."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, TraceIdRatioBased
 from smolagents.models import ChatMessage, MessageRole
 
@@ -107,6 +108,19 @@ class TestSampling:
             assert used(recorded.ledger.total()) == billed(model)
 
         assert written[0] == written[1]
+
+    def test_provider_that_does_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A program that has set a provider which does nothing gets the figures of one that exports everything."""
+        written = []
+        for provider in (None, trace.NoOpTracerProvider()):
+            monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+            with capture(sdk=provider is None) as recorded, tachograph.session("s"):
+                worker = caller(ASK, answer("found"), tools=[Lookup()], name="worker", description="works")
+                coder(code("final_answer(worker(task='go'))"), managed_agents=[worker], name="boss").run("go")
+            written.append(without_times(recorded.ledger.session_metrics("s").to_dict()))
+
+        assert written[0] == written[1]
+        assert written[0]["switches"] == {"boss_to_worker": 1}
 
 
 class TestCanary:
