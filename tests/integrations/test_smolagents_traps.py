@@ -375,6 +375,7 @@ class TestAgentLayer:
         assert metrics.recovered_errors_by_agent == {"boss": {top: 1}}
         assert metrics.errors == 1
         assert metrics.tool_errors == {}
+        assert list(metrics.tools) == ["final_answer"]  # a delegation that failed was no refused tool call
 
     def test_interrupt_after_a_plan_lets_the_step_run(self, recorded: Capture) -> None:
         """A run interrupted after its plan still takes that step; if it answers in it, the run went well."""
