@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from smolagents import PlanningStep, Tool, ToolCallingAgent, UserInputTool
+from smolagents.local_python_executor import LocalPythonExecutor
 from smolagents.memory import ActionStep, FinalAnswerStep
 from smolagents.models import Model
 from smolagents.utils import AgentError, AgentGenerationError
@@ -545,6 +546,19 @@ class TestCode:
 
         assert ran(recorded.ledger.total()) == {"final_answer": (1, 1, 0, 0), "lookup": (1, 1, 0, 0)}
         assert sum(line.endswith("tool lookup") for line in tree(recorded)) == 1
+
+    def test_executor_class_of_the_users(self, recorded: Capture) -> None:
+        """An executor class that overrides how it is called, and calls the framework's, is one code execution."""
+
+        class Careful(LocalPythonExecutor):
+            def __call__(self, source: str) -> Any:
+                return super().__call__(source)
+
+        agent = coding()
+        agent.python_executor = Careful(additional_authorized_imports=[])
+        agent.run("go")
+
+        assert [line.strip() for line in tree(recorded)].count("code python") == 2
 
     def test_structured_outputs(self, recorded: Capture) -> None:
         """An agent that asks for code as JSON is recorded as any other."""
