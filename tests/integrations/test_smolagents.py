@@ -23,6 +23,7 @@ from smolagents.utils import AgentGenerationError
 
 import tachograph
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder, overriding
+from support.figures import tree, without_times
 from tachograph import names
 from tachograph.testing import Capture, capture
 
@@ -45,17 +46,6 @@ def captured() -> Iterator[Capture]:
         for session_id in everything.ledger.sessions():
             from_spans = everything.spans_only.session_metrics(session_id).to_dict()
             assert from_spans == everything.ledger.session_metrics(session_id).to_dict()
-
-
-def tree(captured: Capture) -> list[str]:
-    """Operations as an indented list: kind, name and what went wrong."""
-    entries = captured.ledger.timeline().entries
-    return [
-        "  " * entry.depth
-        + " ".join(filter(None, (entry.kind, entry.name, entry.outcome if entry.outcome != "ok" else "")))
-        for entry in entries
-        if entry.kind != "event"
-    ]
 
 
 @pytest.fixture
@@ -777,14 +767,6 @@ def busy_day() -> tuple[int, int]:
         boss.run("go")
     bills = (worker.model.bill, boss.model.bill)
     return sum(bill.calls for bill in bills), sum(bill.prompt + bill.completion for bill in bills)
-
-
-def without_times(value: Any) -> Any:
-    """A view's figures without durations, moments and ids."""
-    varying = ("duration_ms", "first_seen", "last_seen", "timestamp")
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if not key.endswith(varying)}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 class TestSampling:

@@ -190,6 +190,8 @@ def _tool(call: Operation) -> Iterator[_Timed]:
     yield _at_start(call, 2, "tool_execution_requested", **known, agent=call.agent, **why)
     if refused or call.outcome == "waiting":
         return
+    if call.attributes.get(names.HUMAN_WAIT):
+        known["human_wait"] = True
     yield _at_start(call, 3, "tool_execution_started", **known)
     if call.end_ns is None:
         return

@@ -24,6 +24,7 @@ class TimelineEntry:
     """One operation or event. Offsets from the first start, durations: milliseconds.
 
     ``depth`` counts enclosing operations; ``duration_ms`` is None while an operation is open, and for events.
+    ``human_wait`` says that the duration is a human's.
     """
 
     offset_ms: float
@@ -38,6 +39,7 @@ class TimelineEntry:
     agent: str | None
     step: int | None
     total_tokens: int | None
+    human_wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
         agent=record.agent,
         step=facts.get(names.STEP),
         total_tokens=None if tokens == [None, None] else sum(count or 0 for count in tokens),
+        human_wait=bool(facts.get(names.HUMAN_WAIT)),
     )
 
 
@@ -151,10 +154,11 @@ def _line(entry: TimelineEntry, length: float, places: int) -> str:
     name = printable(entry.name)
     what = name if entry.kind in ("agent", "event") else f"{entry.kind} {name}".rstrip()
     tokens = f"  {entry.total_tokens:,} tokens" if entry.total_tokens is not None else ""
+    waiting = "  waiting for a human" if entry.human_wait else ""
     ending = (
         ""
         if entry.outcome in (None, "ok")
         else f"  {entry.outcome}" + (f" {entry.error_type}" if entry.error_type else "")
     )
     when = f"{entry.offset_ms:>{places + 1},.0f} ms {took:>{places + 3}}"
-    return f"{when}  {bar}  {'  ' * entry.depth}{what}{tokens}{ending}".rstrip()
+    return f"{when}  {bar}  {'  ' * entry.depth}{what}{tokens}{waiting}{ending}".rstrip()

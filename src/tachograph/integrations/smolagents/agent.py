@@ -11,7 +11,7 @@ from smolagents.utils import AgentError, AgentMaxStepsError
 
 from tachograph import names
 from tachograph.integrations.smolagents import model, tool
-from tachograph.integrations.smolagents.run import Run, named, run_of, shown_name
+from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of, shown_name
 from tachograph.probes import Probe
 from tachograph.recorder import Start
 
@@ -33,7 +33,7 @@ def run_began(call: Call) -> Start:
 
 
 def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
-    parent = None if call.inside is not None else _lost_parent(call, agent)
+    parent = _lost_parent(call, agent) if lost(call) else None
     enclosing = call.run or parent
     facts: Facts = {names.AGENT_NAME: named(agent), names.REQUEST_MODEL: model.model_id(getattr(agent, "model", None))}
     above = run_of(enclosing)
@@ -61,15 +61,11 @@ def run_ended(call: Call) -> Facts:
     """How the run went. Errors the agent recovered from never leave ``run``; only the steps know them."""
     run: Run = call.data
     facts: Facts = {names.STEPS: run.steps, names.RECOVERED: tuple(run.recovered) or None}
-    if run.gave_up and (call.error is None or run.answered):
-        facts[names.OUTCOME] = "max_steps"
-    elif isinstance(call.error, GeneratorExit):
-        # The consumer left early: after the answer that is no loss, after a failure that it was still to be shown
-        # it is a failed run.
-        if run.answered:
-            facts[names.OUTCOME] = "ok"
-        elif run.pending is not None:
-            call.error = run.pending
+    left = isinstance(call.error, GeneratorExit)
+    if call.error is None or (left and run.answered):  # a consumer that leaves after the answer misses nothing
+        facts[names.OUTCOME] = "max_steps" if run.gave_up else "ok"
+    elif left and run.pending is not None:
+        call.error = run.pending  # it left after a failure that was still to be raised
     elif isinstance(call.error, AgentError) and type(call.error) is AgentError and run.agent.interrupt_switch:
         facts[names.OUTCOME] = "interrupted"
     run.pending = None
@@ -92,14 +88,13 @@ def _lost_parent(call: Call, agent: Any) -> Live | None:
 def _probes_for(agent: Any) -> Iterator[Probe]:
     """Hooks for what this agent brings along that belongs to no class of the framework."""
     yield from model.duck_typed(getattr(agent, "model", None))
+    yield from tool.mixed_in(getattr(agent, "tools", None))
     yield from tool.duck_typed_executor(getattr(agent, "python_executor", None))
     managed = getattr(agent, "managed_agents", None)
     for candidate in managed.values() if isinstance(managed, dict) else ():
-        if not isinstance(candidate, MultiStepAgent):
-            for owner in type(candidate).__mro__[:-1]:
-                if "__call__" in vars(owner):
-                    yield Probe(owner, "__call__", began=_foreign_run_began)
-                    break
+        owner = None if isinstance(candidate, MultiStepAgent) else owner_of(candidate, "__call__")
+        if owner is not None:
+            yield Probe(owner, "__call__", began=_foreign_run_began)
 
 
 def _foreign_run_began(call: Call) -> Start | None:

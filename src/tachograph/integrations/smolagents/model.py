@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from smolagents.models import Model
 
 from tachograph import names
-from tachograph.integrations.smolagents.run import run_of
+from tachograph.integrations.smolagents.run import owner_of, run_of
 from tachograph.probes import Probe
 from tachograph.recorder import Start
 
@@ -66,14 +66,11 @@ def probe(owner: type, attribute: str) -> Probe:
 
 
 def duck_typed(model: Any) -> Iterator[Probe]:
-    """Probes for a model that is no ``Model``; an agent takes anything that has ``generate``."""
-    if model is None or isinstance(model, Model):
-        return
+    """Probes for methods that come from no ``Model``: an agent takes anything that has ``generate``."""
     for attribute in METHODS:
-        for owner in type(model).__mro__[:-1]:
-            if attribute in vars(owner):
-                yield probe(owner, attribute)
-                break
+        owner = owner_of(model, attribute)
+        if owner is not None and not issubclass(owner, Model):
+            yield probe(owner, attribute)
 
 
 def model_id(model: Any) -> str | None:
@@ -138,7 +135,7 @@ class Usage:
     chunk that reports the whole input again is a running total, as nobody sends the input twice.
     """
 
-    __slots__ = ("cached", "calls", "completion", "prompt", "reasoning")
+    __slots__ = ("answered", "cached", "calls", "completion", "prompt", "reasoning")
 
     def __init__(self) -> None:
         self.prompt: int | None = None
@@ -146,16 +143,22 @@ class Usage:
         self.cached: int | None = None
         self.reasoning: int | None = None
         self.calls: set[int] = set()
+        self.answered: Usage | None = None  # the same by the chunks of the client, which alone have details
 
-    def add(self, prompt: int | None, completion: int | None) -> None:
+    def add(
+        self, prompt: int | None, completion: int | None, cached: int | None = None, reasoning: int | None = None
+    ) -> None:
         """One chunk's report."""
         if prompt and self.prompt and prompt >= self.prompt and (completion or 0) >= (self.completion or 0):
-            self.prompt, self.completion = prompt, completion
-            return
-        if prompt is not None:
-            self.prompt = (self.prompt or 0) + prompt
-        if completion is not None:
-            self.completion = (self.completion or 0) + completion
+            self.prompt = self.completion = self.cached = self.reasoning = None
+        self.prompt = _sum(self.prompt, prompt)
+        self.completion = _sum(self.completion, completion)
+        self.cached = _sum(self.cached, cached)
+        self.reasoning = _sum(self.reasoning, reasoning)
+
+
+def _sum(known: int | None, more: int | None) -> int | None:
+    return known if more is None else (known or 0) + more
 
 
 def delta_came(call: Call, delta: Any) -> None:
@@ -172,6 +175,9 @@ def delta_came(call: Call, delta: Any) -> None:
 def stream_ended(call: Call) -> Facts:
     """What the chunks that came added up to, however the stream ended: what was used is billed."""
     seen: Usage = call.data
+    if type(call.result) is list:  # all at once
+        for delta in call.result:
+            delta_came(call, delta)
     return {
         names.INPUT_TOKENS: seen.prompt,
         names.OUTPUT_TOKENS: seen.completion,
@@ -189,8 +195,16 @@ def responded(call: Call) -> Facts | None:
 
 def chunk_responded(call: Call, chunk: Any) -> None:
     """The client's stream yielded a chunk."""
-    if call.inside is not None and call.inside.kind == "model":
-        call.inside.add(response_facts(chunk))
+    if call.inside is None or call.inside.kind != "model":
+        return
+    facts = response_facts(chunk)
+    stream, usage = call.inside.data, getattr(chunk, "usage", None)
+    if usage is not None and isinstance(stream, Usage):
+        seen = stream.answered = stream.answered or Usage()
+        prompt, completion = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
+        seen.add(prompt, completion, facts[names.CACHED_TOKENS], facts[names.REASONING_TOKENS])
+        facts |= {names.CACHED_TOKENS: seen.cached, names.REASONING_TOKENS: seen.reasoning}
+    call.inside.add(facts)
 
 
 def response_facts(response: Any) -> Facts:

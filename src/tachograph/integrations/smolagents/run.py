@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tachograph.context import current
+
 if TYPE_CHECKING:
+    from tachograph.probes import Call
     from tachograph.recorder import Live
 
 
@@ -26,6 +29,16 @@ class Run:
 def run_of(live: Live | None) -> Run | None:
     """What a smolagents run has been through; None for anybody else's operation."""
     return live.data if live is not None and isinstance(live.data, Run) else None
+
+
+def lost(call: Call) -> bool:
+    """Whether no context says what a call belongs to. Where there is a session, that says it."""
+    return call.inside is None and current() is None
+
+
+def owner_of(thing: Any, attribute: str) -> type | None:
+    """The class that a method of ``thing`` comes from."""
+    return next((owner for owner in type(thing).__mro__[:-1] if attribute in vars(owner)), None)
 
 
 def shown_name(agent: Any) -> str:

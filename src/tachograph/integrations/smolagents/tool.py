@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from smolagents.default_tools import UserInputTool
 from smolagents.local_python_executor import PythonExecutor
 from smolagents.remote_executors import RemotePythonExecutor
+from smolagents.tools import BaseTool
 
 from tachograph import names
-from tachograph.integrations.smolagents.run import Run, named, run_of
+from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of
 from tachograph.probes import Note, Probe
 from tachograph.recorder import Start
 
@@ -25,13 +26,25 @@ def probe(owner: type, attribute: str) -> Probe:
     return Probe(owner, attribute, began=tool_began)
 
 
+def mixed_in(tools: Any) -> Iterator[Probe]:
+    """Probes for tools whose ``__call__`` comes from a class that is no tool."""
+    for tool in tools.values() if isinstance(tools, dict) else ():
+        owner = owner_of(tool, "__call__")
+        if owner is not None and not issubclass(owner, BaseTool):
+            yield Probe(owner, "__call__", began=_mixed_in_began)
+
+
+def _mixed_in_began(call: Call) -> Start | None:
+    return tool_began(call) if isinstance(call.instance, BaseTool) else None
+
+
 def tool_began(call: Call) -> Start | None:
     """A tool is called: by a ToolCallingAgent, by generated code, or by anybody."""
     tool = call.instance
     inside = call.inside
     if inside is not None and inside.kind == "tool" and inside.data is tool:
         return None  # super().__call__()
-    parent = _lost_parent(call, tool) if inside is None else None
+    parent = _lost_parent(call, tool) if lost(call) else None
     within = call.run or parent
     run = run_of(within)
     facts: Facts = {
@@ -40,7 +53,7 @@ def tool_began(call: Call) -> Start | None:
         names.TOOL_CALL_ID: ran(call),
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
-        names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) else None,
+        names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) or tool_name(tool) == UserInputTool.name else None,
     }
     return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent)
 
@@ -130,10 +143,9 @@ def duck_typed_executor(executor: Any) -> Iterator[Probe]:
     """Probes for an executor that is no ``PythonExecutor``."""
     if executor is None or isinstance(executor, PythonExecutor):
         return
-    for owner in type(executor).__mro__[:-1]:
-        if "__call__" in vars(owner):
-            yield code_probe(owner, "__call__")
-            return
+    owner = owner_of(executor, "__call__")
+    if owner is not None:
+        yield code_probe(owner, "__call__")
 
 
 def code_began(call: Call) -> Start | None:
