@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current
+from opentelemetry.context import get_current, set_value
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
-from tachograph import codec, names
+from tachograph import beside, codec, names
 from tachograph.context import Scope, current, from_baggage, new_id, with_scope
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.redact import error_text
@@ -71,12 +71,25 @@ class Start:
 class Live:
     """An operation under way: its record so far, its span, and the scope of what runs inside it."""
 
-    __slots__ = ("__weakref__", "agent", "data", "deferred", "failures", "later", "record", "scope", "span", "watch")
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "claim",
+        "data",
+        "deferred",
+        "failures",
+        "later",
+        "record",
+        "scope",
+        "span",
+        "watch",
+    )
 
     def __init__(self, record: Operation, span: Span | None, agent: Live | None, start: Start) -> None:
         self.record = record
         self.span = span
         self.agent = agent
+        self.claim: tuple[str, Any] | None = None
         self.data = start.data
         self.deferred = start.deferred
         self.later: Facts = {}
@@ -96,6 +109,8 @@ class Live:
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
         context = with_scope(self.scope, base)
+        if self.claim is not None:
+            context = set_value(*self.claim, context)
         return context if self.span is None else trace.set_span_in_context(self.span, context)
 
 
@@ -209,6 +224,8 @@ class Recorder:
             attributes=facts,
         )
         live = Live(record, span, agent, start)
+        if start.kind == "model":
+            live.claim = self._guard(beside.claim)
         live.scope = Scope(
             record.session_id,
             record.correlation_id,
