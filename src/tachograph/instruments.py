@@ -7,6 +7,7 @@ active.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -42,9 +43,19 @@ class Instruments:
         guard: around the callbacks, which a reader's thread runs.
         sessions: how many sessions have series of their own.
         by_correlation: series per request within a session instead of per session.
+        forget: makes the SDK forget the series of a gauge that are gone; given the gauge's name at each collection.
     """
 
-    def __init__(self, meter: Meter, ledger: Ledger, guard: Guard, *, sessions: int, by_correlation: bool) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        ledger: Ledger,
+        guard: Guard,
+        *,
+        sessions: int,
+        by_correlation: bool,
+        forget: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._ledger = ledger
         self._guard = guard
         self._sessions = sessions
@@ -73,6 +84,8 @@ class Instruments:
                 made = meter.create_counter(metric.name, **about)
             else:
                 callbacks = [self._guarded(observed[metric.name])]
+                if names.SESSION_ID in metric.attributes:
+                    callbacks.insert(0, self._guarded(functools.partial(_none_but, forget, metric.name)))
                 if metric.instrument == "observable_gauge":
                     made = meter.create_observable_gauge(metric.name, callbacks, **about)
                 else:
@@ -165,6 +178,11 @@ class Instruments:
     def _swallowed(self) -> Iterable[Observation]:
         for site, count in self._guard:
             yield Observation(count, {names.SWALLOWED_SITE: site})
+
+
+def _none_but(forget: Callable[[str], None], name: str) -> tuple[()]:
+    forget(name)
+    return ()
 
 
 def _span_seconds(operation: Operation) -> float:

@@ -15,6 +15,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import metrics
+
 from tachograph.config import Config, ConfigError
 from tachograph.context import new_id
 from tachograph.frameworks import Frameworks, IntegrationError
@@ -24,6 +26,7 @@ from tachograph.ledger import Ledger
 from tachograph.probes import Hooks
 from tachograph.providers import Providers
 from tachograph.recorder import Recorder
+from tachograph.series import forget_idle
 from tachograph.summary import summary
 
 if TYPE_CHECKING:
@@ -86,6 +89,7 @@ class Runtime:
             self.guard,
             sessions=config.metric_sessions,
             by_correlation="correlation" in config.metric_keys,
+            forget=lambda name: forget_idle(meter_provider or metrics.get_meter_provider(), name),
         )
         self.recorder = Recorder(
             tracer=self.providers.tracer,
