@@ -49,7 +49,7 @@ from told import tell
 
 RECORDED, RUNS, STEPS = sys.argv[1] == "recorded", int(sys.argv[2]), int(sys.argv[3])  # or "alone": the host's own
 QUIET = AgentLogger(level=LogLevel.OFF, console=Console(quiet=True))
-EVERY = RUNS // 40
+EVERY = max(50, RUNS // 100)
 
 # smolagents yields inside a finally, so a stream that is dropped complains from within; with or without us.
 sys.unraisablehook = lambda _: None
