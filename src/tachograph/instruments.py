@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from tachograph import names
+from tachograph.series import forget_idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -199,6 +200,8 @@ class Instruments:
         def callback(_: CallbackOptions) -> Iterable[Observation]:
             # A meter makes an instrument once and keeps its first callback, so this one answers for those of
             # runtimes to come. An instrument cannot be taken back, so one that was stopped falls silent.
+            if names.SESSION_ID in names.METRICS[name].attributes:
+                self._guard(forget_idle, self.provider, name)
             here = [instruments for instruments in list(_all) if instruments.provider is self.provider]
             return [found for instruments in here for found in instruments.observed(name)]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current
+from opentelemetry.context import get_current, set_value
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
-from tachograph import codec, names
+from tachograph import beside, codec, names
 from tachograph.context import Scope, current, from_baggage, new_id, with_scope
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.redact import error_text
@@ -73,6 +73,7 @@ class Live:
         "__weakref__",
         "agent",
         "around",
+        "claim",
         "data",
         "deferred",
         "failures",
@@ -89,6 +90,7 @@ class Live:
         self.record = record
         self.span = span
         self.agent = agent
+        self.claim: tuple[str, Any] | None = None
         self.data = start.data
         self.deferred = start.deferred
         self.later: Facts = {}
@@ -107,6 +109,8 @@ class Live:
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
         context = with_scope(self.scope, base)
+        if self.claim is not None:
+            context = set_value(*self.claim, context)
         return context if self.span is None else trace.set_span_in_context(self.span, context)
 
 
@@ -213,6 +217,8 @@ class Recorder:
         else:
             record = record.with_ids(format_span_id(started.span_id), format_trace_id(started.trace_id))
         live = Live(record, span, agent, start)
+        if start.kind == "model":
+            live.claim = self._guard(beside.claim)
         live.scope = Scope(
             record.session_id,
             record.correlation_id,

@@ -66,7 +66,9 @@ def worker(mode: str, what: str) -> None:
         class Once(programs.FakeModel):
             def generate(self, *_: Any, **__: Any) -> Any:
                 self.calls += 1
-                name, arguments = ("replay", {"steps": 210}) if self.calls == 1 else ("final_answer", {"answer": "done"})
+                name, arguments = (
+                    ("replay", {"steps": 210}) if self.calls == 1 else ("final_answer", {"answer": "done"})
+                )
                 function = programs.ChatMessageToolCallFunction(name=name, arguments=arguments)
                 call = programs.ChatMessageToolCall(id="call", type="function", function=function)
                 return programs.ChatMessage(role="assistant", content="", tool_calls=[call])
@@ -127,6 +129,11 @@ def modes_here(*wanted: str) -> tuple[str, ...]:
     return tuple(mode for mode in wanted if mode != "openinference" or rival)
 
 
+def row(what: str, mode: str, figure: str, ratio: str = "") -> None:
+    """One line of the table."""
+    print(f"{what:34} {mode:14} {figure:>12} {ratio:>20}", flush=True)
+
+
 def beyond(what: str, title: str, rounds: int) -> None:
     """What each mode adds to the program alone, against what writing by hand adds."""
     took = medians(what, modes_here(*ALL_MODES), rounds)
@@ -134,7 +141,7 @@ def beyond(what: str, title: str, rounds: int) -> None:
     for mode, value in took.items():
         if mode != "none":
             added = value - took["none"]
-            print(f"{title:34} {mode:14} {added * 1e6:9.1f} us   {added / floor:6.2f} x handwritten")
+            row(title, mode, f"{added * 1e6:.1f} us", f"{added / floor:.2f} x handwritten")
 
 
 def step(rounds: int) -> None:
@@ -150,20 +157,24 @@ def whole(rounds: int) -> None:
 def scaling(rounds: int) -> None:
     """Step 200 against step 10."""
     for mode, ratio in medians("scaling", ("none", "handwritten", "tachograph"), rounds).items():
-        print(f"{'step 200 against step 10':34} {mode:14} {'':12}   {ratio:6.2f} x")
+        row("step 200 against step 10", mode, f"{ratio:.2f} x")
 
 
 def chunk(rounds: int) -> None:
     """Each chunk of a stream."""
     took = medians("chunk", modes_here(*ALL_MODES), rounds)
     for mode, value in took.items():
-        print(f"{'streamed chunk':34} {mode:14} {value * 1e6:9.2f} us   {value / took['handwritten']:6.2f} x handwritten")
+        print(
+            f"{'streamed chunk':34} {mode:14} {value * 1e6:9.2f} us   {value / took['handwritten']:6.2f} x handwritten"
+        )
 
 
 def slow(rounds: int) -> None:
     """A model that takes its time."""
     took = medians("slow", ("none", "tachograph"), max(3, rounds // 5))
-    print(f"{'model of 300 ms, whole program':34} {'tachograph':14} {'':12}   {took['tachograph'] / took['none']:6.4f} x none")
+    print(
+        f"{'model of 300 ms, whole program':34} {'tachograph':14} {'':12}   {took['tachograph'] / took['none']:6.4f} x none"
+    )
 
 
 def read(rounds: int) -> None:
@@ -185,7 +196,7 @@ def read(rounds: int) -> None:
         began = time.perf_counter()
         ledger.session_metrics(f"session-{number * 37 % 10_000}")
         took.append(time.perf_counter() - began)
-    print(f"{'counters of one in 10,000 sessions':34} {'tachograph':14} {statistics.median(took) * 1e6:9.1f} us")
+    row("counters of one in 10,000 sessions", "tachograph", f"{statistics.median(took) * 1e6:.1f} us")
 
 
 MEASURES: dict[str, Callable[[int], None]] = {

@@ -47,7 +47,12 @@ class FakeModel(Model):
         self.seconds = 0.0
 
     def generate(
-        self, messages: Any, stop_sequences: Any = None, response_format: Any = None, tools_to_call_from: Any = None, **_: Any
+        self,
+        messages: Any,
+        stop_sequences: Any = None,
+        response_format: Any = None,
+        tools_to_call_from: Any = None,
+        **_: Any,
     ) -> ChatMessage:
         """One call."""
         if self.seconds:
@@ -78,7 +83,7 @@ class Lookup(Tool):
     inputs = {"key": {"type": "string", "description": "the key"}}  # noqa: RUF012 - as the framework has it
     output_type = "string"
 
-    def forward(self, key: str) -> str:  # noqa: ARG002 - the tool's declared input
+    def forward(self, key: str) -> str:
         """The value."""
         return "value"
 
@@ -168,15 +173,14 @@ def tachograph(_: TracerProvider) -> None:
 def openinference(tracing: TracerProvider) -> None:
     """Recorded by OpenInference's package, its content hidden."""
     os.environ["OPENINFERENCE_HIDE_INPUTS"] = os.environ["OPENINFERENCE_HIDE_OUTPUTS"] = "true"
-    from openinference.instrumentation.smolagents import SmolagentsInstrumentor  # noqa: PLC0415 - may be missing
-
     import smolagents  # noqa: PLC0415
+    from openinference.instrumentation.smolagents import SmolagentsInstrumentor  # noqa: PLC0415 - may be missing
 
     smolagents.FakeModel = FakeModel  # it looks for models among the package's own names
     SmolagentsInstrumentor().instrument(tracer_provider=tracing)
 
 
-def handwritten(_: TracerProvider) -> None:
+def handwritten(_: TracerProvider) -> None:  # noqa: C901, PLR0915 - what is written by hand is written out
     """Recorded by hand."""
     tracer, meter = trace.get_tracer("handwritten"), metrics.get_meter("handwritten")
     duration = meter.create_histogram("gen_ai.client.operation.duration", "s")

@@ -215,6 +215,19 @@ def test_other_instrumentors_beside_us_are_shown(programs):
     assert framework["also_active"] == ["openinference-instrumentation-smolagents 0.1.43"]
 
 
+def test_instrumentations_of_model_clients_beside_us_are_shown(programs):
+    """Another instrumentation of the model's client is named with its version and with what it does beside us."""
+    variables = installed(programs, "opentelemetry-instrumentation-openai-v2", "2.4b0")
+    done, found = examined(programs, **variables)
+    said = programs.run(*DOCTOR, COLUMNS="200", **variables).stdout
+
+    shown = row(found["beside"], "name", "opentelemetry-instrumentation-openai-v2")
+    assert (done.code, found["problems"]) == (0, [])
+    assert shown["version"] == "2.4b0"
+    assert "a second time" in shown["effect"]
+    assert f"opentelemetry-instrumentation-openai-v2 2.4b0 is installed too: {shown['effect']}" in said
+
+
 # ------------------------------------------------------------------------------------------------------ export
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_where_it_exports_is_said_and_nothing_is_sent(programs, protocol):

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from tachograph import runtime
+from tachograph import beside, runtime
 from tachograph.config import Config
 from tachograph.frameworks import IntegrationError
 from tachograph.version import VERSION
@@ -61,6 +61,11 @@ def examine(problems: list[str]) -> dict[str, Any]:
             }
             for status in tachograph.frameworks.statuses.values()
         ],
+        "beside": [
+            {"name": name, "version": at, "effect": effect}
+            for name, effect in beside.CLIENTS.items()
+            if (at := _installed(name))
+        ],
         "hooks": [
             {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()
         ],
@@ -104,6 +109,9 @@ def _show(found: dict[str, Any]) -> None:
             row["name"], row["version"] or "-", f"[{colour}]{row['state']}[/]", escape("; ".join(filter(None, notes)))
         )
     console.print(table)
+
+    for row in found["beside"]:
+        console.print(f"{row['name']} {row['version']} is installed too: {escape(row['effect'])}")
 
     hooks = Table("", "hook", "why not", box=None, title="\nHooks", title_justify="left")
     for row in found["hooks"]:

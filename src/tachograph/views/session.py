@@ -22,7 +22,8 @@ class SessionMetrics:
     ``total_requests`` are the finished ones and sum up to successful + failed + incomplete; averages are over
     the successful ones. Tokens: cached ones are part of the prompt, reasoning part of the completion.
     ``cost.amount`` is None while no price is known; ``evicted`` says what detail the bounds have dropped (never
-    counters); ``calls`` are the records ``requests`` is made from; ``complete`` is False where the source cannot know everything, for the named ``reasons``.
+    counters); ``calls`` are the records ``requests`` is made from; ``complete`` is False where the source cannot know
+    everything, for the named ``reasons``.
     """
 
     session_id: str

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tachograph.recorder import Facts, Live
 
 _MAX_RECOVERED = 1_000
+_MAX_DESCRIPTION = 500
 
 
 # ------------------------------------------------------------------------------------------------------- a run
@@ -35,7 +36,11 @@ def run_began(call: Call) -> Start:
 def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
     parent = _lost_parent(call, agent) if lost(call) else None
     enclosing = call.run or parent
-    facts: Facts = {names.AGENT_NAME: named(agent), names.REQUEST_MODEL: model.model_id(getattr(agent, "model", None))}
+    facts: Facts = {
+        names.AGENT_NAME: named(agent),
+        names.AGENT_DESCRIPTION: _description(agent),
+        names.REQUEST_MODEL: model.model_id(getattr(agent, "model", None)),
+    }
     above = run_of(enclosing)
     # Handed over by the managing agent itself. A run that a tool starts is a nested run, not a switch.
     inside = call.inside or parent
@@ -55,6 +60,12 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
         deferred=deferred,
         probes=tuple(_probes_for(agent)),
     )
+
+
+def _description(agent: Any) -> str | None:
+    """What the program says the agent is for: the program's own words, as its name is."""
+    described = getattr(agent, "description", None)
+    return described[:_MAX_DESCRIPTION] if type(described) is str and described else None
 
 
 def run_ended(call: Call) -> Facts:
