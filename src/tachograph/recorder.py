@@ -19,6 +19,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import codec, names
+from tachograph.content import capturing
 from tachograph.context import Scope, current, from_baggage, new_id, with_scope
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.redact import error_text
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from tachograph.config import Config
+    from tachograph.content import Content
     from tachograph.guard import Guard
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
@@ -55,6 +57,7 @@ class Start:
         refused: the call never ran.
         deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
         probes: to install before the call goes on, as only now it is known what will run inside it.
+        content: what it is given, where content is captured.
     """
 
     kind: Kind
@@ -66,17 +69,31 @@ class Start:
     refused: bool = False
     deferred: bool = False
     probes: tuple[Any, ...] = ()
+    content: Content | None = None
 
 
 class Live:
     """An operation under way: its record so far, its span, and the scope of what runs inside it."""
 
-    __slots__ = ("__weakref__", "agent", "data", "deferred", "failures", "later", "record", "scope", "span", "watch")
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "content",
+        "data",
+        "deferred",
+        "failures",
+        "later",
+        "record",
+        "scope",
+        "span",
+        "watch",
+    )
 
     def __init__(self, record: Operation, span: Span | None, agent: Live | None, start: Start) -> None:
         self.record = record
         self.span = span
         self.agent = agent
+        self.content = start.content
         self.data = start.data
         self.deferred = start.deferred
         self.later: Facts = {}
@@ -129,8 +146,9 @@ class Recorder:
         self._send = emit
         self._instruments = instruments
         self._ledger = ledger
-        self._guard = guard
+        self.guard = self._guard = guard
         self._config = config
+        self.capturing = capturing(config)
         self._process_session = process_session
         self._clock = clock
         self._open: dict[str, Live] = {}
@@ -251,6 +269,8 @@ class Recorder:
                 # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
                 live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
         live.failures = []
+        content = live.content
+        kept = {} if content is None else self._guard(content.kept, default={})
         record = Operation(
             id=begun.id,
             kind=begun.kind,
@@ -266,15 +286,17 @@ class Recorder:
             parent_id=begun.parent_id,
             trace_id=begun.trace_id,
             user_id=begun.user_id,
-            attributes={**begun.attributes, **later},
+            attributes={**begun.attributes, **later, **kept},
         )
         self._guard(self._ledger.apply, record)
         context = live.context()
         if live.span is not None:
-            self._guard(self._end_span, live.span, record, later)
+            self._guard(self._end_span, live.span, record, later, content)
         self._guard(self._instruments.ended, record, context)
         if record.kind == "model" and outcome == "error":
             self._guard(self._model_exception, record, context)
+        if record.kind == "model" and content is not None:
+            self._guard(self._details, live, record, content, context)
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
@@ -316,15 +338,39 @@ class Recorder:
             set_status_on_exception=False,
         )
 
-    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any]) -> None:
+    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any], content: Content | None) -> None:
         try:
             if span.is_recording():
+                if content is not None and self.capturing is not None and self.capturing.spans:
+                    self._guard(self._content_onto, span, content)
                 outcome = record.outcome or "ok"
                 span.set_attributes(codec.end_attributes(outcome, record.error_type, record.error_message, later))
                 if outcome == "error":
                     span.set_status(Status(StatusCode.ERROR, record.error_message))
         finally:
             span.end(record.end_ns)
+
+    @staticmethod
+    def _content_onto(span: Span, content: Content) -> None:
+        span.set_attributes(content.written())
+
+    def _details(self, live: Live, call: Operation, content: Content, context: Context) -> None:
+        if self.capturing is None or not self.capturing.events:
+            return
+        attributes = {
+            **codec.start_attributes(live.record, span_parent_id=live.record.parent_id),
+            **codec.end_attributes(call.outcome or "ok", call.error_type, None, live.later),
+            **content.exported,
+        }
+        self._send(
+            LogRecord(
+                timestamp=call.end_ns,
+                context=context,
+                severity_number=SeverityNumber.DEBUG,
+                event_name=names.MODEL_DETAILS,
+                attributes=attributes,
+            )
+        )
 
     def _switched(self, run: Operation, base: Context) -> None:
         source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)

@@ -10,7 +10,8 @@ from smolagents.memory import ActionStep, FinalAnswerStep
 from smolagents.utils import AgentError, AgentMaxStepsError
 
 from tachograph import names
-from tachograph.integrations.smolagents import model, tool
+from tachograph.integrations.smolagents import content, model, tool
+from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, named, run_of, shown_name
 from tachograph.probes import Probe
 from tachograph.recorder import Start
@@ -54,6 +55,7 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
         parent=parent,
         deferred=deferred,
         probes=tuple(_probes_for(agent)),
+        content=None if call.recorder.capturing is None else captured(call, content.task),
     )
 
 
@@ -73,6 +75,8 @@ def run_ended(call: Call) -> Facts:
     elif isinstance(call.error, AgentError) and type(call.error) is AgentError and run.agent.interrupt_switch:
         facts[names.OUTCOME] = "interrupted"
     run.pending = None
+    if call.recorder.capturing is not None:
+        captured(call, content.run)
     return facts
 
 
@@ -98,7 +102,7 @@ def _probes_for(agent: Any) -> Iterator[Probe]:
         if not isinstance(candidate, MultiStepAgent):
             for owner in type(candidate).__mro__[:-1]:
                 if "__call__" in vars(owner):
-                    yield Probe(owner, "__call__", began=_foreign_run_began)
+                    yield Probe(owner, "__call__", began=_foreign_run_began, ended=_foreign_run_ended)
                     break
 
 
@@ -108,7 +112,12 @@ def _foreign_run_began(call: Call) -> Start | None:
     if above is None or not _manages(above.agent, call.instance):
         return None
     start = _delegable(call, call.instance, deferred=False)
-    return Start(start.kind, start.name, start.facts)
+    return Start(start.kind, start.name, start.facts, content=start.content)
+
+
+def _foreign_run_ended(call: Call) -> None:
+    if call.live is not None and call.recorder.capturing is not None:
+        captured(call, content.foreign_run)
 
 
 # ------------------------------------------------------------------------------------------------ its steps
@@ -120,6 +129,8 @@ def step_finalized(call: Call) -> None:
     step = call.argument(0, "memory_step")
     if isinstance(step, FinalAnswerStep):
         run.answered = True
+        if call.recorder.capturing is not None:
+            run.output = captured(call, content.final)
     elif isinstance(step, ActionStep):
         error = step.error
         if isinstance(error, AgentMaxStepsError):
