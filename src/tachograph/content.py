@@ -31,7 +31,7 @@ _MAX_DEPTH = 8
 _MAX_KEY = 200
 _MAX_BITS = 1_000
 _MAX_PARSED = 100_000
-_BESIDES = 4_000  # characters read beyond a cut, so that a secret the cut would go through is seen whole
+CUT_BESIDES = 4_000  # characters read beyond a cut, so that a secret the cut would go through is seen whole
 _LEAST = 200  # less room than this is not worth a message's beginning
 _SAMPLE = 32_000
 _MAX_SENT = 10_000
@@ -191,7 +191,7 @@ def fingerprint(message: Any) -> int:
 def _part_print(part: Any) -> Any:
     if type(part) is dict and part.get("type") == "text" and type(part.get("content")) is str:
         return _sample(part["content"])
-    return _written(clipped(part, _BESIDES))
+    return _written(clipped(part, CUT_BESIDES))
 
 
 def _sample(words: Any) -> Any:
@@ -250,7 +250,7 @@ class Pieces:
     __slots__ = ("_limit", "_parts", "length")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit + _BESIDES
+        self._limit = limit + CUT_BESIDES
         self._parts: list[str] = []
         self.length = 0
 
@@ -342,7 +342,7 @@ class _Walk:
     def _text(self, value: str, lost: int = 0) -> str:
         # A subclass may have methods of its own; they are not asked.
         length = str.__len__(value)
-        read = str.__getitem__(value, slice(0, self._share + _BESIDES))
+        read = str.__getitem__(value, slice(0, self._share + CUT_BESIDES))
         lost += length - len(read)
         clean = redacted(read.encode("utf-8", "replace").decode())  # a lone surrogate would break the exporter
         return str(self._pay(cut(clean, self._share, more=lost)))
@@ -366,8 +366,8 @@ class _Walk:
 
     def _key(self, key: Any) -> str:
         if type(key) is str:
-            read = key[: _MAX_KEY + _BESIDES].encode("utf-8", "replace").decode()
-            return str(self._pay(cut(redacted(read), _MAX_KEY, more=max(0, len(key) - _MAX_KEY - _BESIDES))))
+            read = key[: _MAX_KEY + CUT_BESIDES].encode("utf-8", "replace").decode()
+            return str(self._pay(cut(redacted(read), _MAX_KEY, more=max(0, len(key) - _MAX_KEY - CUT_BESIDES))))
         return str(self._pay(_written(key) if type(key) in _PLAIN else self._named(key)))
 
     def _pay(self, value: Any) -> Any:
