@@ -353,6 +353,7 @@ class _Walk:
             self._take(1)
             yield self.plain(item, depth + 1)
         if len(value) > self._share:
+            self._take(1)
             yield self._pay(f"… [{len(value) - self._share:,} more items]")
 
     def _entries(self, value: dict[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
@@ -362,7 +363,8 @@ class _Walk:
             secret = type(key) is str and names_a_secret(key) and not (item is None or type(item) is bool)
             yield self._key(key), self._pay(MASK) if secret else self.plain(item, depth + 1)
         if len(value) > self._share:
-            yield "…", self._pay(f"[{len(value) - self._share:,} more entries]")
+            self._take(2)
+            yield self._pay("…"), self._pay(f"[{len(value) - self._share:,} more entries]")
 
     def _key(self, key: Any) -> str:
         if type(key) is str:

@@ -16,22 +16,29 @@ _NAMED = (
     r"authorization)\b\\?[\"']?\s*[:=]\s*"
 )
 
-# Shapes of credentials people meet in error texts and prompts. Each keeps what names the secret, its first group, and
-# masks the rest; one with a second group only where that is made of what no word is made of.
+_NAMES = ("key", "secret", "token", "passw", "passphrase", "authorization")
+_PREFIXES = ("sk", "pk", "rk", "hf", "npm", "ghp", "gho", "ghu", "ghr", "ghs", "github_pat", "glpat")
+
+# Shapes of credentials people meet in error texts and prompts, each with words one of which is in whatever has it: to
+# look for these first is ten times faster. What names the secret, the first group, is kept, and the rest is masked;
+# with a second group only where that is made of what no word is made of.
 _SECRETS = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    for pattern in (
-        r"()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)",
-        r"(\b(?:bearer|basic)\s+)([\w.~+/=-]{8,})",
-        rf"({_NAMED}\\?\")[^\"\\\r\n]+",  # in quotes, up to the closing one
-        rf"({_NAMED}\\?')[^'\\\r\n]+",
-        rf"({_NAMED}[\"']?)[^\s\"',;&\\]{{4,}}",
-        r"(://[^/\s:@]*:)[^/\s]+(?=@)",  # to the last @: people forget to escape one in a password
-        r"()\b((?:sk|pk|rk|hf|npm|gh[pousr]|github_pat|xox[abprs]|glpat)[-_][\w-]{8,})",
-        r"()\bAIza[\w-]{30,}",
-        r"()\bA(?:KI|SI)A[0-9A-Z]{16}\b",
+    (words, re.compile(pattern, re.IGNORECASE | re.DOTALL))
+    for words, pattern in (
+        (("-----begin",), r"()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"),
+        (("bearer", "basic"), r"(\b(?:bearer|basic)\s+)([\w.~+/=-]{8,})"),
+        (_NAMES, rf"({_NAMED}\\?\")[^\"\\\r\n]+"),  # in quotes, up to the closing one
+        (_NAMES, rf"({_NAMED}\\?')[^'\\\r\n]+"),
+        (_NAMES, rf"({_NAMED}[\"']?)[^\s\"',;&\\]{{4,}}"),
+        (("://",), r"(://[^/\s:@]*:)[^/\s]+(?=@)"),  # to the last @: people forget to escape one in a password
+        (
+            (*(prefix + sign for prefix in _PREFIXES for sign in ("-", "_")), "xox"),
+            r"()\b((?:sk|pk|rk|hf|npm|gh[pousr]|github_pat|xox[abprs]|glpat)[-_][\w-]{8,})",
+        ),
+        (("aiza",), r"()\bAIza[\w-]{30,}"),
+        (("akia", "asia"), r"()\bA(?:KI|SI)A[0-9A-Z]{16}\b"),
         # Only where a run of such characters begins: tried at every eyJ in a run, the work would be quadratic.
-        r"()(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+",
+        (("eyj",), r"()(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"),
     )
 )
 _LONG_WORD = 24
@@ -55,8 +62,10 @@ _SECRET_KEYS = (
 
 def redacted(text: str) -> str:
     """``text`` with what looks like a credential replaced by ``[redacted]``."""
-    for secret in _SECRETS:
-        text = secret.sub(_masked, text)
+    lowered = text.lower()
+    for words, secret in _SECRETS:
+        if any(word in lowered for word in words):
+            text = secret.sub(_masked, text)
     return text
 
 

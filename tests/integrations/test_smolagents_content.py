@@ -388,7 +388,7 @@ def test_a_stream_is_kept_within_bounds() -> None:
         stream = Endless().generate_stream([])
         collections.deque((next(stream) for _ in range(1_999)), maxlen=0)
         (live,) = captured.runtime.recorder.open("model")
-        held = sum(map(len, set(strings(live.data.said._text._parts))))
+        held = sum(map(len, live.data.said._text._parts))
         collections.deque(stream, maxlen=0)
 
     assert held <= 1_000 + CUT_BESIDES
@@ -451,6 +451,7 @@ CALLS = {
     "by position": lambda tool: tool("a"),
     "by name": lambda tool: tool(key="a"),
     "as a dict": lambda tool: tool({"key": "a"}),
+    "by position and name": lambda tool: tool("a", sanitize_inputs_outputs=True),
     "sanitized": lambda tool: tool(key="a", sanitize_inputs_outputs=True),
 }
 
@@ -462,6 +463,13 @@ def test_a_tools_arguments_have_their_names(captured_both: Capture, way: str) ->
 
     assert [{"key": "a"}] == content_of(captured_both, "execute_tool", names.TOOL_ARGUMENTS)
     assert [{"result": "value of a"}] == content_of(captured_both, "execute_tool", names.TOOL_RESULT)
+
+
+def test_a_dict_that_is_one_argument_is_one(captured_both: Capture) -> None:
+    """A lone dict is the arguments only where its keys are theirs; otherwise it is the first of them."""
+    Keeper()({"nothing": 1})
+
+    assert [{"thing": {"nothing": 1}}] == content_of(captured_both, "execute_tool", names.TOOL_ARGUMENTS)
 
 
 def test_a_failed_call_has_arguments_and_no_result(captured_both: Capture) -> None:
@@ -529,6 +537,8 @@ def test_every_message_of_a_run_is_in_the_ledger_once() -> None:
     assert [*range(20)] == observed
     assert 1 == sum("New task" in text for text in texts)
     assert 20 == sum('"omitted"' in text for text in texts)
+    started = captured.ledger.audit_log(event_type="llm_request_started")
+    assert [True] + 20 * [False] == ["tool_definitions" in entry for entry in started]
 
 
 def test_spans_stay_within_the_bound() -> None:
