@@ -32,6 +32,12 @@ class Hostile:
     __hash__ = None
 
 
+class Impostor:
+    """Says it is a text."""
+
+    __class__ = str
+
+
 class HostileText(str):
     __slots__ = ()
     __str__ = __repr__ = __len__ = __getitem__ = __iter__ = __eq__ = encode = Hostile._refuse
@@ -114,12 +120,25 @@ def test_a_long_list_and_a_long_table_say_what_is_left_out() -> None:
     assert f"[{10_000 - len(kept['table']) + 1:,} more entries]" == kept["table"]["…"]
 
 
+def test_a_wide_and_deep_value_keeps_its_outline() -> None:
+    """Where everything is too much, what is kept is some of the outermost levels."""
+
+    def tree(depth: int) -> Any:
+        return {f"key {n}": tree(depth - 1) if depth else "leaf " * 20 for n in range(9)}
+
+    kept = clipped(tree(4), LIMIT)
+
+    assert LIMIT / 8 < len(written(kept)) <= LIMIT
+    assert "key 0" in kept["key 0"]
+
+
 def test_nothing_of_the_hosts_is_run() -> None:
     """What is no plain value is named by its type: no method of it is called, and nothing is used up."""
     used = iter([1, 2])
     generated = (n for n in [1, 2])
     value = {
         "object": Hostile(),
+        "impostor": Impostor(),
         "text": HostileText("as it is"),
         "table": HostileDict(a=1),
         "type": Hostile,
@@ -136,6 +155,7 @@ def test_nothing_of_the_hosts_is_run() -> None:
 
     assert clipped(value, LIMIT) == {
         "object": "<Hostile>",
+        "impostor": "<Impostor>",
         "text": "as it is",
         "table": "<HostileDict>",
         "type": "<type>",
@@ -227,11 +247,14 @@ def test_of_a_long_conversation_the_newest_is_kept() -> None:
 
 def test_one_huge_message_does_not_hide_the_others() -> None:
     """A message gets at most half of the room there is, so those before it are still seen."""
-    kept = messages([said("rules", "system"), said("question"), said("y" * 100_000, "tool")], LIMIT)
+    huge = {"role": "tool", "parts": [content.text(f"{n} " + "y" * 50) for n in range(16)]}
+    kept = messages([said("rules", "system"), said("q" * 500), huge, said("y" * 100_000, "tool")], LIMIT)
 
-    assert ["system", "user", "tool"] == [message["role"] for message in kept]
-    assert ["rules", "question"] == [message["parts"][0]["content"] for message in kept[:2]]
-    assert "more characters]" in kept[2]["parts"][0]["content"]
+    assert ["system", "user", "tool", "tool"] == [message["role"] for message in kept]
+    assert "rules" == kept[0]["parts"][0]["content"]
+    assert "omitted" == kept[2]["parts"][-1]["type"]
+    assert "more items]" in kept[2]["parts"][-1]["content"]
+    assert "more characters]" in written(kept[3])
 
 
 @given(st.lists(st.text(max_size=3_000), max_size=12), st.integers(1_000, 5_000))
@@ -243,6 +266,27 @@ def test_messages_fit_and_are_messages(texts: list[str], limit: int) -> None:
     assert all({"role", "parts"} <= message.keys() for message in kept)
     left_out = sum(part.get("messages", 0) for message in kept for part in message["parts"])
     assert len(texts) == left_out + sum(message["role"] != "omitted" for message in kept)
+
+
+_parts = st.one_of(
+    st.text(max_size=200).map(content.text),
+    st.builds(content.tool_call, st.text(max_size=50), _plain, st.text(max_size=9)),
+    st.fixed_dictionaries({"type": st.just("tool_call_response"), "response": _plain}),
+    st.just(media("image", url="data:,x")),
+)
+
+
+@given(st.lists(st.lists(_parts, max_size=40), max_size=6), st.integers(1_000, 3_000))
+def test_a_cut_message_is_a_message(conversation: list[list[dict[str, Any]]], limit: int) -> None:
+    """Whatever is cut or left out, what remains has the conventions' shape: roles, and parts that have a type."""
+    kept = messages([{"role": "assistant", "parts": parts} for parts in conversation], limit)
+
+    assert len(written(kept)) <= limit
+    for message in kept:
+        assert message["role"] in ("assistant", "omitted")
+        assert all(
+            part["type"] in ("text", "tool_call", "tool_call_response", "blob", "omitted") for part in message["parts"]
+        )
 
 
 def test_definitions_fit() -> None:

@@ -28,10 +28,12 @@ Message = dict[str, Any]
 """``role`` and ``parts``, as the GenAI conventions have it."""
 
 _MAX_DEPTH = 8
+_MIN_DEPTH = 3  # a message, its parts, a part
 _MAX_KEY = 200
 _MAX_BITS = 1_000
 _MAX_PARSED = 100_000
 CUT_BESIDES = 4_000  # characters read beyond a cut, so that a secret the cut would go through is seen whole
+_WORD = 24  # what is shorter than this is never cut: types and roles among others
 _LEAST = 200  # less room than this is not worth a message's beginning
 _SAMPLE = 32_000
 _MAX_SENT = 10_000
@@ -223,6 +225,9 @@ def _newest(sent: Sequence[Any], limit: int, note: Callable[[int], Any]) -> list
             piece = _recorded_before(sent[at].count)
         else:
             piece = clipped(sent[at], max(_LEAST, room // 2) if at else room)
+            if type(piece) is not dict:  # not even its outline fits
+                at += 1
+                break
         room -= _size(piece) + 1
         kept.append(piece)
     if at:
@@ -306,14 +311,15 @@ class _Walk:
 
     Args:
         room: for all of it.
-        share: for one string, and items of one list or table.
+        share: for one string, and items of one list or table; where it is small, fewer levels are gone down too.
     """
 
-    __slots__ = ("_room", "_share")
+    __slots__ = ("_depth", "_room", "_share")
 
     def __init__(self, room: int, share: int) -> None:
         self._room = room
         self._share = share
+        self._depth = min(_MAX_DEPTH, max(_MIN_DEPTH, share.bit_length()))
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         kind = type(value)
@@ -323,9 +329,9 @@ class _Walk:
             return self._number(value)
         if kind is Beginning:
             return self._text(value.text, value.lost)
-        if kind in (list, tuple, set, frozenset) and depth < _MAX_DEPTH:
+        if kind in (list, tuple, set, frozenset) and depth < self._depth:
             return list(self._items(value, depth))
-        if kind is dict and depth < _MAX_DEPTH:
+        if kind is dict and depth < self._depth:
             return dict(self._entries(value, depth))
         return self._named(value)
 
@@ -342,10 +348,11 @@ class _Walk:
     def _text(self, value: str, lost: int = 0) -> str:
         # A subclass may have methods of its own; they are not asked.
         length = str.__len__(value)
-        read = str.__getitem__(value, slice(0, self._share + CUT_BESIDES))
+        share = max(self._share, _WORD)
+        read = str.__getitem__(value, slice(0, share + CUT_BESIDES))
         lost += length - len(read)
         clean = redacted(read.encode("utf-8", "replace").decode())  # a lone surrogate would break the exporter
-        return str(self._pay(cut(clean, self._share, more=lost)))
+        return str(self._pay(cut(clean, share, more=lost)))
 
     def _items(self, value: Any, depth: int) -> Iterator[Any]:
         self._take(2)
@@ -354,17 +361,22 @@ class _Walk:
             yield self.plain(item, depth + 1)
         if len(value) > self._share:
             self._take(1)
-            yield self._pay(f"… [{len(value) - self._share:,} more items]")
+            note = f"… [{len(value) - self._share:,} more items]"
+            if type(value) is list and type(value[0]) is dict and "type" in value[0]:  # among parts it is one
+                yield self.plain({"type": "omitted", "content": note}, self._depth - 1)
+            else:
+                yield self._pay(note)
 
     def _entries(self, value: dict[Any, Any], depth: int) -> Iterator[tuple[str, Any]]:
         self._take(2)
-        for key, item in itertools.islice(value.items(), self._share):
+        width = max(self._share, 2)  # role and parts, type and content
+        for key, item in itertools.islice(value.items(), width):
             self._take(2)
             secret = type(key) is str and names_a_secret(key) and not (item is None or type(item) is bool)
             yield self._key(key), self._pay(MASK) if secret else self.plain(item, depth + 1)
-        if len(value) > self._share:
+        if len(value) > width:
             self._take(2)
-            yield self._pay("…"), self._pay(f"[{len(value) - self._share:,} more entries]")
+            yield self._pay("…"), self._pay(f"[{len(value) - width:,} more entries]")
 
     def _key(self, key: Any) -> str:
         if type(key) is str:
