@@ -20,7 +20,7 @@ from smolagents.utils import AgentGenerationError
 from scripted_llm import Reply, ScriptedLLM, ToolCall
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder
 from tachograph import names
-from tachograph.content import CUT_BESIDES
+from tachograph.clip import CUT_BESIDES
 from tachograph.summary import session_summary
 from tachograph.testing import Capture, capture
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from smolagents.models import MessageRole
 
 from tachograph import names
+from tachograph.clip import Pieces, clipped
 from tachograph.content import (
     Content,
-    Pieces,
     as_object,
     as_text,
-    clipped,
     definitions,
     fingerprint,
     media,
