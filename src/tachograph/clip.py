@@ -30,7 +30,7 @@ _PLAIN: Final = (str, int, float, bool, type(None))
 
 
 def clipped(value: Any, room: int) -> Any:
-    """``value`` as plain values of our own whose JSON has no more than ``room`` characters, and hardly ever more.
+    """``value`` as plain values of our own whose JSON has no more than ``room`` characters.
 
     Tried with long strings whole, then with ever shorter ones and fewer items, until it fits: so what is short
     beside something huge is kept.
