@@ -24,6 +24,13 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
     ),
     "summary": ("auto", (1, "1"), ("0", "0"), ('"Auto"', "auto")),
     "capture_errors": ("message", ("type", "type"), ("TYPE", "type"), ('"message"', "message")),
+    "capture_content": (
+        "no_content",
+        (True, "span_and_event"),
+        ("SPAN_ONLY", "span_only"),
+        ('"event_only"', "event_only"),
+    ),
+    "max_content": (8_192, (1_000, 1_000), ("2000", 2_000), ("1000000", 1_000_000)),
     "metric_sessions": (100, (0, 0), ("7", 7), ("100000", 100_000)),
     "metric_keys": (
         ("session",),
@@ -50,6 +57,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("session_id", 7, TEXT),
     ("summary", "sometimes", "expected one of: auto, 1, 0"),
     ("capture_errors", "all", "expected one of: message, type"),
+    ("capture_content", "yes", "expected one of: no_content, span_only, event_only, span_and_event"),
+    ("capture_content", 1, "expected one of: no_content, span_only, event_only, span_and_event"),
+    ("max_content", 999, "expected a whole number from 1000 to 1000000"),
     ("metric_sessions", -1, "expected a whole number from 0 to 100000"),
     ("metric_sessions", 100_001, "expected a whole number from 0 to 100000"),
     ("metric_sessions", "many", "expected a whole number from 0 to 100000"),
@@ -87,6 +97,23 @@ def value_of(config: Config, name: str) -> Any:
     return getattr(config, name)
 
 
+CONTENT = {
+    "NO_CONTENT": "no_content",
+    "false": "no_content",
+    "SPAN_ONLY": "span_only",
+    "Event_Only": "event_only",
+    "SPAN_AND_EVENT": "span_and_event",
+    " true ": "span_and_event",
+}
+
+
+@pytest.mark.parametrize("said", CONTENT)
+def test_content_is_captured_by_the_standard_values(said: str, project: Path) -> None:
+    """The variable of the conventions takes their values in any case, and the older yes and no."""
+    environ = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": said}
+    assert CONTENT[said] == Config.read(environ=environ, directory=project).capture_content
+
+
 # --------------------------------------------------------------------------------------------------- who wins
 def test_every_setting_is_tried_here() -> None:
     """The table of this file has every setting, each with a variable of its own and a meaning."""
@@ -94,9 +121,13 @@ def test_every_setting_is_tried_here() -> None:
     assert known.keys() == SETTINGS.keys()
     assert len({setting.variable for setting in known.values()}) == len(known)
     assert all(setting.meaning for setting in known.values())
-    own = {setting.variable for name, setting in known.items() if name != "service_name"}
-    assert own == {f"TACHOGRAPH_{name.upper()}" for name in SETTINGS if name != "service_name"}
-    assert known["service_name"].variable == "OTEL_SERVICE_NAME"
+    standard = {
+        "service_name": "OTEL_SERVICE_NAME",
+        "capture_content": "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+    }
+    assert {name: setting.variable for name, setting in known.items()} == {
+        name: standard.get(name, f"TACHOGRAPH_{name.upper()}") for name in SETTINGS
+    }
 
 
 @pytest.mark.parametrize("name", SETTINGS)

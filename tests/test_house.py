@@ -62,6 +62,7 @@ NO_WIRE_NAMES = {
 WIRE_NAMES = {
     *names.ATTRIBUTES,
     *names.METRICS,
+    names.MODEL_DETAILS,
     names.MODEL_EXCEPTION,
     *(f"tachograph.{event}" for event in names.EVENTS),
 }

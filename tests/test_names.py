@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 CONVENTIONS = json.loads((Path(__file__).parent / "data" / "conventions.json").read_text("utf-8"))
 NOT_OURS = ("gen_ai.", "error.", "exception.", "session.", "user.", "server.")
-TYPES = {"text": str, "whole number": int, "number": float, "yes or no": bool, "texts": tuple}
+TYPES = {
+    "text": str,
+    "anything, on spans as JSON": str,
+    "whole number": int,
+    "number": float,
+    "yes or no": bool,
+    "texts": tuple,
+}
 
 
 # ----------------------------------------------------------------------------------------------------- the tables
@@ -60,7 +67,7 @@ def test_every_other_name_is_of_our_namespace() -> None:
         assert [name for name in table if not name.startswith((*NOT_OURS, "tachograph."))] == []
     assert names.SCOPE == "tachograph"
     assert names.EVENT_PREFIX == "tachograph."
-    assert CONVENTIONS["events"] == [names.MODEL_EXCEPTION]
+    assert CONVENTIONS["events"] == [names.MODEL_DETAILS, names.MODEL_EXCEPTION]
 
 
 def test_words_for_operations_are_those_of_the_conventions() -> None:
@@ -97,7 +104,7 @@ def test_every_constant_is_in_a_table() -> None:
         for word, value in vars(names).items()
         if word.isupper() and isinstance(value, str) and not word.startswith("_")
     }
-    outside = {names.SCOPE, names.EVENT_PREFIX, names.MODEL_EXCEPTION}
+    outside = {names.SCOPE, names.EVENT_PREFIX, names.MODEL_DETAILS, names.MODEL_EXCEPTION}
     assert constants - outside == names.ATTRIBUTES.keys() | names.METRICS.keys()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tachograph.redact import MAX_ERROR_CHARS, cut, error_text, printable, redacted
+from tachograph.redact import MAX_ERROR_CHARS, cut, error_text, names_a_secret, printable, redacted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 SECRET = "Zq7Zq7Zq7Zq7"  # noqa: S105 - it is none
@@ -45,6 +45,14 @@ MASKED = [
     (f"amqp://app:{SECRET}@{SECRET}@mq/x", "amqp://app:[redacted]@mq/x"),
     (f"token is {JWT}", "token is [redacted]"),
     (f"cookie={JWT}; path=/", "cookie=[redacted]; path=/"),
+    (f"sent basic dXNlcjpwYXNz{SECRET}", "sent basic [redacted]"),
+    ("ASIAIOSFODNN7EXAMPLE", "[redacted]"),
+    (f"AIzaSy{'Zq7' * 11}", "[redacted]"),
+    (f"-----BEGIN RSA PRIVATE KEY-----{SECRET}-----END RSA PRIVATE KEY----- ok", "[redacted] ok"),
+    (f"private_key={SECRET}", "private_key=[redacted]"),
+    ('{"password": "Zq7 with spaces, and; signs"}', '{"password": "[redacted]"}'),
+    ("{'passphrase': 'Zq7 with spaces'}", "{'passphrase': '[redacted]'}"),
+    (r'{"body": "{\"token\": \"Zq7 Zq7\", \"n\": 1}"}', r'{"body": "{\"token\": \"[redacted]\", \"n\": 1}"}'),
 ]
 
 # Text that looks a little like it.
@@ -61,6 +69,11 @@ KEPT = [
     "eyJ.is.short",
     "passwords differ",
     "C:\\Users\\app: 1",
+    "a basic understanding of Basic Authentication",
+    "Basic JavaScript, and bearer certificates",
+    "from huggingface_hub import hf_hub_download",
+    "-----BEGIN PUBLIC KEY-----",
+    "the password is secret",
 ]
 
 
@@ -87,8 +100,35 @@ def test_all_secrets_of_a_text_are_masked() -> None:
     assert len(text.splitlines()) == len(redacted(text).splitlines())
 
 
+def test_a_private_key_is_masked_to_its_end() -> None:
+    """A key block goes as a whole, over all its lines, and to the end of the text where it was cut off."""
+    block = "-----BEGIN OPENSSH PRIVATE KEY-----\nZq7Zq7\nZq7Zq7\n"
+    assert "[redacted]" == redacted(block)
+    assert "a [redacted] b" == redacted(f"a {block}-----END OPENSSH PRIVATE KEY----- b")
+
+
+SECRET_KEYS = ["password", "DB_PASSWORD", "apiKey", "x-api-key", "access_token", "clientSecret", "Authorization", "PWD"]
+PLAIN_KEYS = ["max_tokens", "tokens", "key", "author", "secretary", "passwords_changed", "basic", "", "tokenizer"]
+
+
+def test_keys_that_name_a_secret_are_known() -> None:
+    """However a table's key is spelled, the end of it says whether its value is a secret."""
+    assert SECRET_KEYS == [key for key in (*SECRET_KEYS, *PLAIN_KEYS) if names_a_secret(key)]
+
+
 _pieces = st.sampled_from(
-    [*(text for text, _ in MASKED), *KEPT, *"@:=. -\"'", "sk-", "://", "token", "eyJ", "[redacted]", "bearer "]
+    [
+        *(text for text, _ in MASKED),
+        *KEPT,
+        *"@:=. -\"'",
+        "sk-",
+        "://",
+        "token",
+        "eyJ",
+        "[redacted]",
+        "bearer ",
+        "BEGIN PRIVATE KEY-----",
+    ]
 )
 
 
@@ -137,7 +177,23 @@ def test_an_error_that_cannot_be_read_raises() -> None:
         error_text(UnreadableError())
 
 
-PIECES = ["eyJ-", "eyJaaaaaaaa.", "://:", "://a:b", "sk-", "token ", "token=", "bearer ", " ", "a", ":", ".", "-"]
+PIECES = [
+    "eyJ-",
+    "eyJaaaaaaaa.",
+    "://:",
+    "://a:b",
+    "sk-",
+    "token ",
+    "token=",
+    "bearer ",
+    " ",
+    "a",
+    ":",
+    ".",
+    "-",
+    "-----BEGIN PRIVATE KEY-----",
+]
+PIECES += ["-----BEGIN ", 'password="', 'token\\": ', "basic a", "aB", "AIza"]
 HEADS = ["", "bearer ", "password", "://:", "eyJaaaaaaaaaaa."]
 MASKS = """
 import json, sys

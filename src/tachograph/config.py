@@ -65,6 +65,12 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return read
 
 
+def _content(value: Any) -> str:
+    # The older spelling of the variable is a yes or no.
+    word = {"true": "span_and_event", "false": "no_content"}.get(str(value).strip().lower(), value)
+    return _one_of("no_content", "span_only", "event_only", "span_and_event")(word)
+
+
 def _some_of(*words: str) -> Callable[[Any], tuple[str, ...]]:
     def read(value: Any) -> tuple[str, ...]:
         parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
@@ -122,6 +128,18 @@ class Config:
         "TACHOGRAPH_CAPTURE_ERRORS",
         _one_of("message", "type"),
         "keep errors' redacted text or only the type",
+    )
+    capture_content: str = _setting(
+        "no_content",
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        _content,
+        "keep prompts, answers, tool arguments and results, and where they go",
+    )
+    max_content: int = _setting(
+        8_192,
+        "TACHOGRAPH_MAX_CONTENT",
+        _whole(1_000, 1_000_000),
+        "characters of captured content per attribute",
     )
     metric_sessions: int = _setting(
         100,

@@ -84,6 +84,15 @@ REASONING_TOKENS: Final = _attribute("gen_ai.usage.reasoning.output_tokens", int
 TOOL_NAME: Final = _attribute("gen_ai.tool.name", str, "name of the tool")
 TOOL_TYPE: Final = _attribute("gen_ai.tool.type", str, "function, extension or datastore")
 TOOL_CALL_ID: Final = _attribute("gen_ai.tool.call.id", str, "the model's id of the call")
+TOOL_DESCRIPTION: Final = _attribute("gen_ai.tool.description", str, "what the tool is said to do; captured content")
+TOOL_ARGUMENTS: Final = _attribute("gen_ai.tool.call.arguments", str, "JSON of a call's arguments; captured content")
+TOOL_RESULT: Final = _attribute("gen_ai.tool.call.result", str, "JSON of what the call gave; captured content")
+TOOL_DEFINITIONS: Final = _attribute("gen_ai.tool.definitions", str, "JSON of the tools offered; captured content")
+SYSTEM_INSTRUCTIONS: Final = _attribute(
+    "gen_ai.system_instructions", str, "JSON of the agent's system prompt; captured content"
+)
+INPUT_MESSAGES: Final = _attribute("gen_ai.input.messages", str, "JSON of the messages sent; captured content")
+OUTPUT_MESSAGES: Final = _attribute("gen_ai.output.messages", str, "JSON of the answer; captured content")
 TOKEN_TYPE: Final = _attribute("gen_ai.token.type", str, "input or output, on token metrics")
 
 # ----------------------------------------------------------------------------------------------------- our own
@@ -122,6 +131,9 @@ EVENT_PREFIX: Final = "tachograph."
 
 MODEL_EXCEPTION: Final = "gen_ai.client.operation.exception"
 """Log event of an exception that left a model call (GenAI conventions, severity WARN)."""
+
+MODEL_DETAILS: Final = "gen_ai.client.inference.operation.details"
+"""Log event with the content of a model call (GenAI conventions, severity DEBUG); only where events carry content."""
 
 EVENTS: Final[dict[str, tuple[str, bool]]] = {
     # audit event_type: (category, critical)

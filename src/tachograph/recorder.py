@@ -18,6 +18,7 @@ from opentelemetry.context import get_current, set_value
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
+from tachograph.content import capturing
 from tachograph.context import Scope, current, from_baggage, new_id, with_scope
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.redact import error_text
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
     from tachograph.config import Config
+    from tachograph.content import Content
     from tachograph.guard import Guard
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
@@ -53,6 +55,7 @@ class Start(NamedTuple):
         refused: the call never ran.
         deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
         probes: to install before the call goes on, as only now it is known what will run inside it.
+        content: what it is given, where content is captured.
     """
 
     kind: Kind
@@ -64,6 +67,7 @@ class Start(NamedTuple):
     refused: bool = False
     deferred: bool = False
     probes: tuple[Any, ...] = ()
+    content: Content | None = None
 
 
 class Live:
@@ -74,6 +78,7 @@ class Live:
         "agent",
         "around",
         "claim",
+        "content",
         "data",
         "deferred",
         "failures",
@@ -91,6 +96,7 @@ class Live:
         self.span = span
         self.agent = agent
         self.claim: tuple[str, Any] | None = None
+        self.content = start.content
         self.data = start.data
         self.deferred = start.deferred
         self.later: Facts = {}
@@ -148,8 +154,9 @@ class Recorder:
         self._send = emit
         self._instruments = instruments
         self._ledger = ledger
-        self._guard = guard
+        self.guard = self._guard = guard
         self._config = config
+        self.capturing = capturing(config)
         self._process_session = process_session
         self._clock = clock
         self._open: dict[str, Live] = {}
@@ -264,15 +271,19 @@ class Recorder:
                 # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
                 live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
         live.failures = []
+        content = live.content
+        kept = {} if content is None else self._guard(content.kept, default={})
         end_ns = max(self._clock(), begun.start_ns)
-        facts = {**begun.attributes, **later}
-        record = begun.over(end_ns, outcome, error_type, error_message, facts)
+        record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
         self._guard(self._ledger.apply, record)
         if live.span is not None:
-            self._guard(self._end_span, live.span, record, later)
+            self._guard(self._end_span, live.span, record, later, content)
         self._guard(self._instruments.ended, record, live.span)
-        if record.kind == "model" and outcome == "error":
-            self._guard(self._model_exception, record, live.around)
+        if record.kind == "model":
+            if outcome == "error":
+                self._guard(self._model_exception, record, live.around)
+            if content is not None:
+                self._guard(self._details, live, record, content, live.around)
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
@@ -313,9 +324,11 @@ class Recorder:
             set_status_on_exception=False,
         )
 
-    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any]) -> None:
+    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any], content: Content | None) -> None:
         try:
             if span.is_recording():
+                if content is not None and self.capturing is not None and self.capturing.spans:
+                    self._guard(self._content_onto, span, content)
                 outcome = record.outcome or "ok"
                 facts = codec.end_attributes(outcome, record.error_type, record.error_message, later)
                 if facts:
@@ -324,6 +337,28 @@ class Recorder:
                     span.set_status(Status(StatusCode.ERROR, record.error_message))
         finally:
             span.end(record.end_ns)
+
+    @staticmethod
+    def _content_onto(span: Span, content: Content) -> None:
+        span.set_attributes(content.written())
+
+    def _details(self, live: Live, call: Operation, content: Content, context: Context) -> None:
+        if self.capturing is None or not self.capturing.events:
+            return
+        attributes = {
+            **codec.start_attributes(live.record, span_parent_id=live.record.parent_id),
+            **codec.end_attributes(call.outcome or "ok", call.error_type, None, live.later),
+            **content.exported,
+        }
+        self._send(
+            LogRecord(
+                timestamp=call.end_ns,
+                context=context,
+                severity_number=SeverityNumber.DEBUG,
+                event_name=names.MODEL_DETAILS,
+                attributes=attributes,
+            )
+        )
 
     def _switched(self, run: Operation, base: Context) -> None:
         source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)

@@ -164,17 +164,13 @@ def chunk(rounds: int) -> None:
     """Each chunk of a stream."""
     took = medians("chunk", modes_here(*ALL_MODES), rounds)
     for mode, value in took.items():
-        print(
-            f"{'streamed chunk':34} {mode:14} {value * 1e6:9.2f} us   {value / took['handwritten']:6.2f} x handwritten"
-        )
+        row("streamed chunk", mode, f"{value * 1e6:.2f} us", f"{value / took['handwritten']:.2f} x handwritten")
 
 
 def slow(rounds: int) -> None:
     """A model that takes its time."""
     took = medians("slow", ("none", "tachograph"), max(3, rounds // 5))
-    print(
-        f"{'model of 300 ms, whole program':34} {'tachograph':14} {'':12}   {took['tachograph'] / took['none']:6.4f} x none"
-    )
+    row("model of 300 ms, whole program", "tachograph", f"{(took['tachograph'] / took['none'] - 1) * 100:+.2f} %")
 
 
 def read(rounds: int) -> None:

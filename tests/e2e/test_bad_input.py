@@ -23,6 +23,8 @@ BAD = {
     "session_id": "   ",
     "summary": "loud",
     "capture_errors": "everything",
+    "capture_content": "everything",
+    "max_content": "8 KiB",
     "metric_sessions": "-1",
     "metric_keys": "session,weather",
     "span_events": "2",

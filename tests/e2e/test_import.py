@@ -35,7 +35,7 @@ WATCH = """
     """
 TELL = """
     loaded = {name.split(".")[0] for name in set(sys.modules) - before}
-    deep = [name for name in sys.modules if name.startswith(("opentelemetry.exporter", "tachograph.cli"))]
+    deep = [name for name in sys.modules if f"{name}.".startswith(("opentelemetry.exporter.", "tachograph.cli."))]
     print(json.dumps({
         "seen": seen,
         "loaded": sorted(loaded - set(sys.stdlib_module_names)),

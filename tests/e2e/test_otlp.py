@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import socket
 import sys
@@ -332,6 +333,35 @@ def test_log_events_before_the_first_operation_arrive(programs, receiver):
         for log in receiver.logs
         if log.event_name == "tachograph.agent_registered"
     ] == [("clerk", "x"), ("boss", "x")]
+
+
+CONTENT = "gen_ai.input.messages"
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("where", [None, "NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"])
+def test_content_leaves_where_the_standard_variable_says(programs, receiver, protocol, where):
+    """By default no word of a program is sent; spans carry JSON, events values, each only if asked to."""
+    variable = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+    done = programs.python(
+        """
+        import tachograph.auto
+        from crew import boss
+
+        boss().run("price of tea?")
+        """,
+        **endpoint(receiver, protocol),
+        **({} if where is None else {variable: where}),
+    )
+
+    assert (done.code, done.stderr) == (0, "")
+    on_spans = [json.loads(str(span.attributes[CONTENT])) for span in receiver.spans if CONTENT in span.attributes]
+    on_events = [log.attributes[CONTENT] for log in receiver.logs if CONTENT in log.attributes]
+    assert (5 if where in ("SPAN_ONLY", "SPAN_AND_EVENT") else 0) == len(on_spans)  # three model calls, two agents
+    assert (3 if where in ("EVENT_ONLY", "SPAN_AND_EVENT") else 0) == len(on_events)
+    for messages in (*on_spans, *on_events):
+        assert all({"role", "parts"} == message.keys() for message in messages)
+    assert ("tea" in f"{receiver.spans}{receiver.logs}") == (where not in (None, "NO_CONTENT"))
 
 
 def test_foreign_log_events_carry_the_session(programs, receiver):

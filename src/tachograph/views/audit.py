@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names
+from tachograph.content import shown
 from tachograph.records import Event, Operation
 from tachograph.times import milliseconds, timestamp
 
@@ -124,7 +125,8 @@ def _agent(run: Operation) -> Iterator[_Timed]:
             to_agent=facts.get(names.SWITCH_TO, run.name),
             reason=facts.get(names.SWITCH_REASON),
         )
-    yield _at_start(run, 2, "agent_processing_started", agent_type=run.name)
+    told = shown(facts, input_messages=names.INPUT_MESSAGES, system_instructions=names.SYSTEM_INSTRUCTIONS)
+    yield _at_start(run, 2, "agent_processing_started", agent_type=run.name, **told)
     if run.end_ns is None:
         return
     if run.outcome == "error":
@@ -146,6 +148,7 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         success=run.outcome == "ok",
         outcome=run.outcome,
         recovered_errors=list(facts.get(names.RECOVERED, ())),
+        **shown(facts, output_messages=names.OUTPUT_MESSAGES),
     )
     if outermost:
         yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
@@ -160,12 +163,20 @@ def _model(call: Operation) -> Iterator[_Timed]:
         model=call.name,
         messages_count=facts.get(names.REQUEST_MESSAGES),
         tools_count=facts.get(names.REQUEST_TOOLS),
+        **shown(facts, input_messages=names.INPUT_MESSAGES, tool_definitions=names.TOOL_DEFINITIONS),
     )
     if call.end_ns is None:
         return
+    said = shown(facts, output_messages=names.OUTPUT_MESSAGES)
     if call.outcome == "error":
         yield _at_end(
-            call, 4, "llm_request_failed", model=call.name, error=call.error_message, error_type=call.error_type
+            call,
+            4,
+            "llm_request_failed",
+            model=call.name,
+            error=call.error_message,
+            error_type=call.error_type,
+            **said,
         )
         return
     prompt, completion = facts.get(names.INPUT_TOKENS), facts.get(names.OUTPUT_TOKENS)
@@ -180,6 +191,7 @@ def _model(call: Operation) -> Iterator[_Timed]:
         total_tokens=None if prompt is None and completion is None else (prompt or 0) + (completion or 0),
         has_tool_calls=bool(facts.get(names.RESPONSE_TOOL_CALLS)),
         outcome=call.outcome,
+        **said,
     )
 
 
@@ -187,7 +199,8 @@ def _tool(call: Operation) -> Iterator[_Timed]:
     known = {"tool_name": call.name, "call_id": call.attributes.get(names.TOOL_CALL_ID)}
     refused = call.outcome == "refused"
     why = {"refused": True, "error_type": call.error_type, "error": call.error_message} if refused else {}
-    yield _at_start(call, 2, "tool_execution_requested", **known, agent=call.agent, **why)
+    given = shown(call.attributes, arguments=names.TOOL_ARGUMENTS)
+    yield _at_start(call, 2, "tool_execution_requested", **known, agent=call.agent, **why, **given)
     if refused or call.outcome == "waiting":
         return
     if call.attributes.get(names.HUMAN_WAIT):
@@ -197,7 +210,8 @@ def _tool(call: Operation) -> Iterator[_Timed]:
         return
     took = milliseconds(call.duration_ns)
     if call.outcome == "ok":
-        yield _at_end(call, 4, "tool_execution_completed", **known, duration_ms=took)
+        gave = shown(call.attributes, result=names.TOOL_RESULT)
+        yield _at_end(call, 4, "tool_execution_completed", **known, duration_ms=took, **gave)
     else:
         yield _at_end(
             call,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names
+from tachograph.content import shown
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:
@@ -184,4 +185,5 @@ def _request(call: Operation) -> dict[str, Any]:
         "has_tool_calls": bool(call.attributes.get(names.RESPONSE_TOOL_CALLS)),
         "success": call.outcome == "ok",
         "error": call.error_message or call.error_type,
+        **shown(call.attributes, input_messages=names.INPUT_MESSAGES, output_messages=names.OUTPUT_MESSAGES),
     }

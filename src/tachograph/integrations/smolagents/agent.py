@@ -10,7 +10,8 @@ from smolagents.memory import ActionStep, FinalAnswerStep
 from smolagents.utils import AgentError, AgentMaxStepsError
 
 from tachograph import names
-from tachograph.integrations.smolagents import model, tool
+from tachograph.integrations.smolagents import content, model, tool
+from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of, shown_name
 from tachograph.probes import Probe
 from tachograph.recorder import Start
@@ -59,6 +60,7 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
         parent=parent,
         deferred=deferred,
         probes=tuple(_probes_for(agent)),
+        content=None if call.recorder.capturing is None else captured(call, content.task),
     )
 
 
@@ -80,6 +82,8 @@ def run_ended(call: Call) -> Facts:
     elif isinstance(call.error, AgentError) and type(call.error) is AgentError and run.agent.interrupt_switch:
         facts[names.OUTCOME] = "interrupted"
     run.pending = None
+    if call.recorder.capturing is not None:
+        captured(call, content.run)
     return facts
 
 
@@ -105,7 +109,7 @@ def _probes_for(agent: Any) -> Iterator[Probe]:
     for candidate in managed.values() if isinstance(managed, dict) else ():
         owner = None if isinstance(candidate, MultiStepAgent) else owner_of(candidate, "__call__")
         if owner is not None:
-            yield Probe(owner, "__call__", began=_foreign_run_began)
+            yield Probe(owner, "__call__", began=_foreign_run_began, ended=_foreign_run_ended)
 
 
 def _foreign_run_began(call: Call) -> Start | None:
@@ -114,7 +118,12 @@ def _foreign_run_began(call: Call) -> Start | None:
     if above is None or not _manages(above.agent, call.instance):
         return None
     start = _delegable(call, call.instance, deferred=False)
-    return Start(start.kind, start.name, start.facts)
+    return Start(start.kind, start.name, start.facts, content=start.content)
+
+
+def _foreign_run_ended(call: Call) -> None:
+    if call.live is not None and call.recorder.capturing is not None:
+        captured(call, content.foreign_run)
 
 
 # ------------------------------------------------------------------------------------------------ its steps
@@ -126,6 +135,8 @@ def step_finalized(call: Call) -> None:
     step = call.argument(0, "memory_step")
     if isinstance(step, FinalAnswerStep):
         run.answered = True
+        if call.recorder.capturing is not None:
+            run.output = captured(call, content.final)
     elif isinstance(step, ActionStep):
         error = step.error
         if isinstance(error, AgentMaxStepsError):

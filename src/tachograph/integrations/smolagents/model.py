@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from smolagents.models import Model
 
 from tachograph import names
+from tachograph.integrations.smolagents import content
+from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import owner_of, run_of
 from tachograph.probes import Probe
 from tachograph.recorder import Start
@@ -110,12 +112,24 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     _add_parameters(facts, getattr(model, "kwargs", None))
     _add_parameters(facts, call.kwargs)
     name = asked or type(model).__name__
-    return Start("model", name, facts, Usage() if streaming else None, in_process=in_process, deferred=streaming)
+    capturing = call.recorder.capturing
+    said = content.Said(capturing.limit) if streaming and capturing is not None else None
+    return Start(
+        "model",
+        name,
+        facts,
+        data=Usage(said) if streaming else None,
+        in_process=in_process,
+        deferred=streaming,
+        content=None if capturing is None else captured(call, content.request),
+    )
 
 
 def call_ended(call: Call) -> Facts:
     """What the message says was used."""
     message = call.result
+    if call.recorder.capturing is not None:
+        captured(call, content.answer)
     usage = getattr(message, "token_usage", None)
     calls = getattr(message, "tool_calls", None)
     raw = getattr(message, "raw", None)
@@ -135,9 +149,10 @@ class Usage:
     chunk that reports the whole input again is a running total, as nobody sends the input twice.
     """
 
-    __slots__ = ("answered", "cached", "calls", "completion", "prompt", "reasoning")
+    __slots__ = ("answered", "cached", "calls", "completion", "prompt", "reasoning", "said")
 
-    def __init__(self) -> None:
+    def __init__(self, said: content.Said | None = None) -> None:
+        self.said = said
         self.prompt: int | None = None
         self.completion: int | None = None
         self.cached: int | None = None
@@ -164,6 +179,8 @@ def _sum(known: int | None, more: int | None) -> int | None:
 def delta_came(call: Call, delta: Any) -> None:
     """One ``ChatMessageStreamDelta``."""
     seen: Usage = call.data
+    if seen.said is not None:
+        call.recorder.guard(seen.said.add, delta)
     usage = getattr(delta, "token_usage", None)
     if usage is not None:
         seen.add(_count(getattr(usage, "input_tokens", None)), _count(getattr(usage, "output_tokens", None)))
@@ -178,6 +195,8 @@ def stream_ended(call: Call) -> Facts:
     if type(call.result) is list:  # all at once
         for delta in call.result:
             delta_came(call, delta)
+    if seen.said is not None:
+        captured(call, content.streamed)
     return {
         names.INPUT_TOKENS: seen.prompt,
         names.OUTPUT_TOKENS: seen.completion,

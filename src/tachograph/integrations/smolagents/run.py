@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tachograph.content import Sent
 from tachograph.context import current
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 class Run:
     """What one run of an agent has been through. Not the agent's: one object may run many times at once."""
 
-    __slots__ = ("agent", "answered", "asked", "gave_up", "pending", "recovered", "steps")
+    __slots__ = ("agent", "answered", "asked", "gave_up", "output", "pending", "recovered", "sent", "steps")
 
     def __init__(self, agent: Any) -> None:
         self.agent = agent
@@ -24,6 +25,9 @@ class Run:
         self.answered = False
         self.pending: BaseException | None = None
         self.asked: list[tuple[Any, Any, Any]] = []
+        # Only where content is captured.
+        self.sent = Sent()
+        self.output: Any = None
 
 
 def run_of(live: Live | None) -> Run | None:

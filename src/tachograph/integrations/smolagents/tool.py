@@ -10,6 +10,8 @@ from smolagents.remote_executors import RemotePythonExecutor
 from smolagents.tools import BaseTool
 
 from tachograph import names
+from tachograph.integrations.smolagents import content
+from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of
 from tachograph.probes import Note, Probe
 from tachograph.recorder import Start
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 def probe(owner: type, attribute: str) -> Probe:
     """The probe of one class that implements ``__call__``."""
-    return Probe(owner, attribute, began=tool_began)
+    return Probe(owner, attribute, began=tool_began, ended=tool_ended)
 
 
 def mixed_in(tools: Any) -> Iterator[Probe]:
@@ -55,7 +57,14 @@ def tool_began(call: Call) -> Start | None:
         names.STEP: None if run is None else run.steps + 1,
         names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) or tool_name(tool) == UserInputTool.name else None,
     }
-    return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent)
+    given = None if call.recorder.capturing is None else captured(call, content.arguments)
+    return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent, content=given)
+
+
+def tool_ended(call: Call) -> None:
+    """What it gave, where content is captured."""
+    if call.live is not None and call.recorder.capturing is not None:
+        captured(call, content.result)
 
 
 def tool_name(tool: Any) -> str:
@@ -79,9 +88,10 @@ def _has(run: Run | None, tool: Any) -> bool:
 class Request:
     """One tool call a model asked for. ``ran`` once the tool, or the managed agent, was reached."""
 
-    __slots__ = ("call_id", "name", "ran")
+    __slots__ = ("arguments", "call_id", "name", "ran")
 
-    def __init__(self, name: Any, call_id: str | None) -> None:
+    def __init__(self, name: Any, call_id: str | None, arguments: Any = None) -> None:
+        self.arguments = arguments
         self.name = name
         self.call_id = call_id
         self.ran = False
@@ -104,7 +114,7 @@ def requested(call: Call) -> Note:
     match = next((entry for entry in asked if entry[1] is arguments and entry[0] is name), None)
     match = match or next((entry for entry in asked if entry[0] is name and not entry[1]), None)
     call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
-    return Note(Request(name, call_id))
+    return Note(Request(name, call_id, arguments))
 
 
 def ran(call: Call) -> str | None:
@@ -129,14 +139,15 @@ def answered(call: Call) -> None:
         names.TOOL_CALL_ID: request.call_id,
         names.STEP: None if run is None else run.steps + 1,
     }
-    start = Start("tool", name[:100], facts, refused=True)
+    given = None if call.recorder.capturing is None else captured(call, content.refused)
+    start = Start("tool", name[:100], facts, refused=True, content=given)
     call.recorder.end(call.recorder.begin(start), "refused", error=call.error)
 
 
 # -------------------------------------------------------------------------------------------- generated code
 def code_probe(owner: type, attribute: str) -> Probe:
     """The probe of one executor class."""
-    return Probe(owner, attribute, began=code_began)
+    return Probe(owner, attribute, began=code_began, ended=code_ended)
 
 
 def duck_typed_executor(executor: Any) -> Iterator[Probe]:
@@ -158,4 +169,11 @@ def code_began(call: Call) -> Start | None:
         names.STEP: None if run is None else run.steps + 1,
         names.REMOTE: True if isinstance(call.instance, RemotePythonExecutor) else None,
     }
-    return Start("code", "python", facts, data=call.instance)
+    given = None if call.recorder.capturing is None else captured(call, content.code)
+    return Start("code", "python", facts, data=call.instance, content=given)
+
+
+def code_ended(call: Call) -> None:
+    """What it gave and printed, where content is captured."""
+    if call.live is not None and call.recorder.capturing is not None:
+        captured(call, content.code_result)
