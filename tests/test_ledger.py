@@ -289,12 +289,10 @@ def test_a_stream_collected_in_the_middle_of_a_fold_is_recorded() -> None:
 
 def test_a_record_that_comes_in_the_middle_of_a_reading_is_kept() -> None:
     """A call of apply from inside a reading is folded before the next one."""
-    ledger = ledger_of([operation(1, attributes={names.INPUT_TOKENS: 1})])
-    ledger.sessions()  # it is folded
-    requests = ledger._total.requests
-    requests.append(requests.pop()._replace(attributes=Meddling(lambda: ledger.apply(operation(2)))))
+    meddling = Meddling(lambda: ledger.apply(operation(2)))
+    ledger = ledger_of([operation(1, "agent", took=None, attributes=meddling)])
     in_time(ledger.total)
-    assert ledger.total().total_requests == 2
+    assert (meddling.todo, ledger.total().total_requests) == ([], 1)
 
 
 def test_reading_in_the_middle_of_a_fold_neither_waits_nor_breaks_it() -> None:

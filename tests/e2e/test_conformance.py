@@ -126,16 +126,17 @@ def sampler() -> Seeing:
     return Seeing()
 
 
-@pytest.fixture(scope="module")
-def worked(sampler: Seeing) -> Iterator[Capture]:
-    """Everything emitted in that program."""
+@pytest.fixture(scope="module", params=["no_content", "span_and_event"])
+def worked(sampler: Seeing, request: pytest.FixtureRequest) -> Iterator[Capture]:
+    """Everything emitted in that program, without its content and with it."""
+    sampler.seen.clear()
     replies = {model: list(each) for model, each in team_script().items()}
     done = ToolCall("final_answer", {"answer": "x"})
     replies["careful"] = [Reply(tool_calls=[done], cached_tokens=3, reasoning_tokens=2)]
     with (
         pytest.MonkeyPatch.context() as patch,
         ScriptedLLM(replies) as llm,
-        capture(sampler=sampler, strict=False) as captured,
+        capture(sampler=sampler, strict=False, capture_content=request.param) as captured,
     ):
         patch.setenv("OPENAI_BASE_URL", llm.base_url)
         patch.setenv("OPENAI_API_KEY", "none")
@@ -148,6 +149,10 @@ def worked(sampler: Seeing) -> Iterator[Capture]:
 
 def word(span: ReadableSpan) -> str:
     return str(span.attributes.get(names.OPERATION_NAME, span.name))
+
+
+def with_content(captured: Capture) -> bool:
+    return captured.runtime.config.capture_content != "no_content"
 
 
 def rules(span: ReadableSpan) -> dict[str, Any]:
@@ -190,6 +195,7 @@ def test_attributes_are_of_their_kind_of_span(worked: Capture) -> None:
     """An attribute of the conventions is on no span that they do not give it to; usage is on model calls only."""
     for span in of_conventions(worked):
         allowed = {*rules(span)["always"], *rules(span)["where known"], *rules(span)["may"], *IDENTITY}
+        allowed |= {*rules(span)["content"]} if with_content(worked) else set()
         others = {name for name in span.attributes if not name.startswith("tachograph.")} - allowed
         # The message of an outcome that is no error has no place in the span's status.
         assert others <= ({names.EXCEPTION_MESSAGE} if names.OUTCOME in span.attributes else set()), span.name
@@ -332,7 +338,8 @@ def test_metrics_are_declared_and_all_there(worked: Capture) -> None:
 def test_log_events_are_declared(worked: Capture) -> None:
     """Each log event is one of the table, with ids and payload; a failed model call has the conventions' own."""
     records = [log.log_record for log in worked.logs]
-    assert {names.MODEL_EXCEPTION, "tachograph.agent_registered", "tachograph.agent_switched"} == {
+    details = {names.MODEL_DETAILS} if with_content(worked) else set()
+    assert {names.MODEL_EXCEPTION, "tachograph.agent_registered", "tachograph.agent_switched", *details} == {
         record.event_name for record in records
     }
     failed = {
@@ -342,7 +349,9 @@ def test_log_events_are_declared(worked: Capture) -> None:
     }
     for record in records:
         for name, value in record.attributes.items():
-            if "." in name:
+            if record.event_name == names.MODEL_DETAILS and name in CONVENTIONS["spans"]["chat"]["content"]:
+                assert type(value) is tuple, name  # structured, as only an event can have it
+            elif "." in name:
                 assert type(value) is names.ATTRIBUTES[name].type, name
             else:  # the payload of an audit entry, whose words are not attributes
                 assert record.event_name.removeprefix(names.EVENT_PREFIX) in names.EVENTS
@@ -365,4 +374,5 @@ def test_what_is_declared_is_emitted(worked: Capture) -> None:
         *(log.log_record.attributes for log in worked.logs),
     ):
         emitted |= attributes.keys()
-    assert names.ATTRIBUTES.keys() - emitted == NEVER_HERE.keys()
+    content = {name for rule in CONVENTIONS["spans"].values() for name in rule["content"]}
+    assert names.ATTRIBUTES.keys() - emitted == NEVER_HERE.keys() | (set() if with_content(worked) else content)

@@ -140,7 +140,7 @@ class TestCanary:
             tools=[Leaky()],
             instructions="canary",
             name="worker",
-            description="canary",
+            description="The program's own words, as its name is.",
         )
         boss = coder(
             *(Say("canary plan"), code("worker(task='canary')"), code("lookup('canary broken')")),
