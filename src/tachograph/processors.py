@@ -40,12 +40,11 @@ class SpanStamp(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """The SDK started a span."""
-        if self.active:
-            self._guard(self._stamp, span, parent_context)
+        self._guard(self._stamp, span, parent_context)
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
         scope = span.instrumentation_scope
-        if scope is not None and scope.name == names.SCOPE:
+        if not self.active or (scope is not None and scope.name == names.SCOPE):
             return
         present = span.attributes or {}
         for name, value in _stamps(current(parent_context)).items():
@@ -62,10 +61,11 @@ class LogStamp(LogRecordProcessor):
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """The SDK was given a log record."""
-        if self.active:
-            self._guard(self._stamp, log_record)
+        self._guard(self._stamp, log_record)
 
     def _stamp(self, log_record: ReadWriteLogRecord) -> None:
+        if not self.active:
+            return
         record = log_record.log_record
         attributes = record.attributes
         for name, value in _stamps(current(record.context)).items():
