@@ -246,19 +246,20 @@ class Stream(Watch):
 def streamed(result: Any, stream: Stream) -> Any:
     """``result`` with ``stream`` being told of it; None if it is nothing that is worked off later."""
     driver: Any
-    if isinstance(result, types.GeneratorType):
+    kind = type(result)  # not what it claims to be
+    if kind is types.GeneratorType:
         driver = _generator(result, stream)
-    elif isinstance(result, types.CoroutineType):
-        stream.kind = types.CoroutineType
+    elif kind is types.CoroutineType:
+        stream.kind = kind
         driver = _coroutine(_Coroutine((result, stream)))
-    elif isinstance(result, types.AsyncGeneratorType):
-        stream.kind = types.AsyncGeneratorType
+    elif kind is types.AsyncGeneratorType:
+        stream.kind = kind
         driver = _async_generator(result, stream)
-    elif hasattr(type(result), "__next__"):
+    elif hasattr(kind, "__next__"):
         driver = _IteratorProxy(result, stream)
     else:
         return None
-    if not isinstance(driver, _IteratorProxy):
+    if type(driver) is kind:
         driver.__name__, driver.__qualname__ = result.__name__, result.__qualname__
     stream.guard(stream.watch, driver)  # the driver of a coroutine is not to be thrown away any more
     return driver

@@ -234,7 +234,9 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
 
 
 def _server(model: Any) -> Facts:
-    url = getattr(getattr(model, "client", None), "base_url", None) or getattr(model, "api_base", None)
+    url = getattr(getattr(model, "client", None), "base_url", None)
+    if url is None:
+        url = getattr(model, "api_base", None)
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
     host, port = getattr(url, "host", None), getattr(url, "port", None)
     if type(url) is str:
