@@ -98,10 +98,10 @@ def test_constants_of_names_are_in_its_tables() -> None:
 # --------------------------------------------------------------------------------------------------------- exceptions
 SWALLOWS = {
     ("guard.py", "Guard.__call__"): "the one place; what it keeps is counted and logged",
-    ("guard.py", "Guard._swallow"): "the last line of defence has nobody left to tell",
     ("providers.py", "Providers._build"): "said in one line: the host runs on without that exporter",
     ("cli/doctor.py", "examine"): "shown as a problem: to say what cannot be imported is the command's purpose",
     ("streams.py", "_generator"): "handed on to the host's generator, which it was thrown into",
+    ("streams.py", "Stream._simply"): "likewise",
     ("streams.py", "_async_generator"): "likewise",
 }
 """Where an exception of any kind may be caught and not raised again, and why."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import baggage
-from opentelemetry.context import create_key, get_current, set_value
+from opentelemetry.context import attach, create_key, detach, get_current, set_value
 
 from tachograph import names
 
 if TYPE_CHECKING:
+    from contextvars import ContextVar
+
     from opentelemetry.context import Context
 
 MAX_ID_CHARS = 200
@@ -39,6 +41,16 @@ class Scope(NamedTuple):
     operation: Any = None
     note: Any = None
     explicit: bool = False
+
+
+def _variable() -> ContextVar[Context] | None:
+    token = attach(get_current())
+    detach(token)
+    return getattr(token, "var", None)
+
+
+CURRENT: Final = _variable()
+"""Where OpenTelemetry keeps the current context, for who has no time to ask; None if it is kept elsewhere."""
 
 
 def current(context: Context | None = None) -> Scope | None:

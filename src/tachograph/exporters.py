@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph.codec import events_from_span, operation_from_span
 from tachograph.config import ConfigError
+from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -90,16 +91,23 @@ class LedgerSpanExporter(SpanExporter):
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.ledger = Ledger() if ledger is None else ledger
+        self.guard = Guard()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take ended spans in; those that are not ours are passed over."""
-        for span in spans:
-            operation = operation_from_span(span)
-            if operation is not None:
-                self.ledger.apply(operation)
-            for event in events_from_span(span):
-                self.ledger.apply(event)
+        self.guard(self._take_in, spans)
         return SpanExportResult.SUCCESS
+
+    def _take_in(self, spans: Sequence[ReadableSpan]) -> None:
+        for span in spans:
+            self.guard(self._read, span)
+
+    def _read(self, span: ReadableSpan) -> None:
+        operation = operation_from_span(span)
+        if operation is not None:
+            self.ledger.apply(operation)
+        for event in events_from_span(span):
+            self.ledger.apply(event)
 
     def shutdown(self) -> None:
         """Nothing to give back; the ledger can still be read."""

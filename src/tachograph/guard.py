@@ -8,6 +8,7 @@ the guard is strict and raises instead, so that a fault is loud where it can be 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,27 +47,25 @@ class Guard:
         except Exception as error:
             if self.strict:
                 raise
-            self._swallow(function, error)
+            with contextlib.suppress(Exception):  # a broken log handler is not our host's fault
+                self._swallow(function, error)
             return default
 
     def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
-        # Nothing here may raise either: no look at host values, and a broken log handler is not our host's fault.
-        try:
-            site = getattr(function, "__qualname__", None) or type(function).__qualname__
-            if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
-                site = "other"
-            first = site not in self._swallowed
-            self._swallowed[site] = self._swallowed.get(site, 0) + 1
-            if first:
-                kind = type(error)
-                _log.warning(
-                    "tachograph.failure_swallowed at %s: %s",
-                    site,
-                    kind.__name__,
-                    exc_info=(kind, error, error.__traceback__),  # as a tuple, or logging asks the object for its truth
-                )
-        except Exception:  # noqa: BLE001, S110 - the last line of defence has nobody left to tell
-            pass
+        # No look at host values here.
+        site = getattr(function, "__qualname__", None) or type(function).__qualname__
+        if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
+            site = "other"
+        first = site not in self._swallowed
+        self._swallowed[site] = self._swallowed.get(site, 0) + 1
+        if first:
+            kind = type(error)
+            _log.warning(
+                "tachograph.failure_swallowed at %s: %s",
+                site,
+                kind.__name__,
+                exc_info=(kind, error, error.__traceback__),  # as a tuple, or logging asks the object for its truth
+            )
 
     def swallowed(self) -> dict[str, int]:
         """Failures kept from the host so far, by the function of ours that failed."""

@@ -10,26 +10,30 @@ The only user of wrapt.
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import attach, get_current
 
 from tachograph.context import current, with_scope
+from tachograph.drive import StandIn, Watch, drive
 from tachograph.recorder import Start
-from tachograph.streams import StandIn, Stream, streamed, within
+from tachograph.streams import Stream, streamed, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from opentelemetry.context import Context
 
     from tachograph.guard import Guard
     from tachograph.recorder import Facts, Live, Recorder
     from tachograph.records import Outcome
 
 
-class Call:
+class Call(Watch):
     """One call of a probed callable, as the fact-functions see it.
 
     ``live`` is its operation where the probe begins one, ``inside`` the operation it is called in. ``result`` and
@@ -37,6 +41,7 @@ class Call:
     """
 
     __slots__ = (
+        "_driver",
         "args",
         "around",
         "data",
@@ -48,11 +53,12 @@ class Call:
         "note",
         "recorder",
         "result",
-        "token",
     )
 
-    def __init__(self, recorder: Recorder, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.recorder = recorder
+    def __init__(self, driver: _Driver, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.token = None
+        self._driver = driver
+        self.recorder = driver.recorder
         self.instance = instance
         self.args = args
         self.kwargs = kwargs
@@ -62,7 +68,6 @@ class Call:
         self.note: Any = None if scope is None else scope.note
         self.live: Live | None = None
         self.data: Any = None
-        self.token: Any = None
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -77,6 +82,14 @@ class Call:
         if name in self.kwargs:
             return self.kwargs[name]
         return self.args[position] if position < len(self.args) else default
+
+    def failed(self, error: BaseException) -> None:
+        """It raised."""
+        self._driver.over(self, error)
+
+    def returned(self, result: Any) -> Any:
+        """It gave this."""
+        return self._driver.returned(self, result)
 
 
 class Note(NamedTuple):
@@ -132,39 +145,21 @@ def _label(owner: Any, attribute: str) -> str:
 
 
 class _Driver:
-    """Runs the calls of one probed callable: takes down facts before and after, and calls it once between."""
+    """Takes down the facts of the calls of one probed callable, before and after; :func:`drive` makes them."""
 
-    __slots__ = ("_guard", "_hooks", "_probe", "_recorder")
+    __slots__ = ("_guard", "_hooks", "_probe", "recorder")
 
     def __init__(self, probe: Probe, hooks: Hooks) -> None:
         self._probe = probe
         self._hooks = hooks
-        self._recorder = hooks.recorder
+        self.recorder = hooks.recorder
         self._guard = hooks.guard
 
-    def __call__(
-        self, wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        guard = self._guard
-        call = guard(self._begin, instance, args, kwargs) if self._hooks.enabled else None
-        if call is None:
-            return wrapped(*args, **kwargs)
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as error:
-            if call.token is not None:
-                detach(call.token)
-            guard(self._over, call, error)
-            raise
-        if call.token is not None:
-            detach(call.token)
-        if self._probe.item is None and (call.live is None or not call.live.deferred):
-            guard(self._over, call, None, result)
-            return result
-        return guard(self._streamed, call, result, default=result)
-
-    def _begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
-        call = Call(self._recorder, instance, args, kwargs)
+    def begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """The call is about to be made; None if there is nothing to find out."""
+        if not self._hooks.enabled:
+            return None
+        call = Call(self, instance, args, kwargs)
         began = self._probe.began
         if began is None:
             return call
@@ -174,40 +169,45 @@ class _Driver:
         call.data = start.data
         if isinstance(start, Start):
             for probe in start.probes:
-                self._hooks.install(probe)
-            call.live = live = self._recorder.begin(start, call.around)
+                self._guard(self._hooks.install, probe)
+            call.live = live = self._guard(self.recorder.begin, start, call.around)
+            if live is None:
+                return None
             call.token = attach(live.around)
         else:
             call.note = start.data
-            note = self._recorder.scope(call.around)._replace(note=start.data)
+            note = self.recorder.scope(call.around)._replace(note=start.data)
             call.token = attach(with_scope(note, call.around))
         return call
 
-    def _streamed(self, call: Call, result: Any) -> Any:
-        item = self._probe.item
-        stream = Stream(
-            self._guard,
-            live=call.live,
-            context=None if call.live is None else call.live.context,
-            item=None if item is None else lambda value: item(call, value),
-            over=lambda error, value: self._over(call, error, value),
-        )
-        driven = streamed(result, stream)
-        if driven is not None:
-            return driven
-        self._over(call, None, result)
-        return result
-
-    def _over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
+    def over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
+        """The call is over, and what came of it has been worked off."""
         call.result, call.error = result, error
         facts = None if self._probe.ended is None else self._guard(self._probe.ended, call)
         if call.live is not None:
             error = call.error  # the probe may have put another in its place
-            self._recorder.end(call.live, "ok" if error is None else _outcome(error), facts, error)
+            self.recorder.end(call.live, "ok" if error is None else _outcome(error), facts, error)
         elif facts and call.inside is not None:
             call.inside.add(facts)
         # An exception holds the frames it passed through, and they this call: do not close that circle.
         call.result = call.error = None
+
+    def returned(self, call: Call, result: Any) -> Any:
+        """The call gave this; gives it again, driven if it is worked off later."""
+        item = self._probe.item
+        if item is not None or (call.live is not None and call.live.deferred):
+            stream = Stream(
+                self._guard,
+                live=call.live,
+                context=None if call.live is None else call.live.context,
+                item=None if item is None else functools.partial(item, call),
+                over=functools.partial(self.over, call),
+            )
+            driven = streamed(result, stream)
+            if driven is not None:
+                return driven
+        self.over(call, None, result)
+        return result
 
 
 def _outcome(error: BaseException) -> Outcome:
@@ -253,8 +253,8 @@ class Hooks:
             why = "not there: this version of the framework is built differently"
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
-        drive: Any = _Driver(probe, self) if isinstance(probe, Probe) else self._carry
-        self._patch(owner, attribute, StandIn(original, drive))
+        begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
+        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard, begin)))
         self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
@@ -263,32 +263,22 @@ class Hooks:
 
         def hook(member: type) -> None:
             for attribute in attributes:
-                if attribute in vars(member):
+                if self.enabled and attribute in vars(member):
                     self.install(probe(member, attribute))
 
         for member in (root, *descendants(root)):
             hook(member)
-        hooks = self
 
         def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
-            inherited = announcement.inherited
-            if inherited is None:
-                super(root, cls).__init_subclass__(**kwargs)  # type: ignore[arg-type]  # cls is a subclass of root
-            else:
-                inherited.__get__(None, cls)(**kwargs)
-            if hooks.enabled:
-                hooks.guard(hook, cls)
+            announcement.above(root, cls)(**kwargs)
+            self.guard(hook, cls)
 
         announcement = _Announcement(__init_subclass__, vars(root).get("__init_subclass__"))
         if "__init_subclass__" not in self._patched.get(root, ()):
             self._patch(root, "__init_subclass__", announcement)
 
-    def _carry(self, wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        decorator = wrapped(*args, **kwargs)
-        if not self.enabled:
-            return decorator
-        context = self.guard(get_current)
-        return lambda function: decorator(self.guard(within, function, lambda: context, self.guard, default=function))
+    def _carrying(self, *_: Any) -> _Carrying | None:
+        return _Carrying(self.guard) if self.enabled else None
 
     def _patch(self, owner: Any, attribute: str, patch: Any) -> None:
         setattr(owner, attribute, patch)
@@ -319,12 +309,34 @@ class Hooks:
         self.rows.clear()
 
 
+class _Carrying(Watch):
+    """The call of a decorator factory, whose decorator is to take this context along."""
+
+    __slots__ = ("_context", "_guard")
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+        self._context = get_current()
+
+    def returned(self, decorator: Any) -> Any:
+        return functools.partial(_decorated, decorator, self._guard, self._context)
+
+
+def _decorated(decorator: Callable[[Any], Any], guard: Guard, context: Context, function: Any) -> Any:
+    return decorator(guard(within, function, lambda: context, guard, default=function))
+
+
 class _Announcement(classmethod):  # type: ignore[type-arg]  # not generic before Python 3.12
     """An ``__init_subclass__`` of ours, in the place of the one the class had, if any."""
 
     def __init__(self, function: Callable[..., Any], inherited: Any) -> None:
         super().__init__(function)
         self.inherited = inherited
+
+    def above(self, root: Any, member: Any) -> Any:
+        """What would have been called without us."""
+        return super(root, member).__init_subclass__ if self.inherited is None else self.inherited.__get__(None, member)
 
 
 def _take_out(above: Any, patch: Any, original: Any) -> None:

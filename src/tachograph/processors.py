@@ -59,10 +59,11 @@ class LogStamp(LogRecordProcessor):
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
         """The SDK was given a log record."""
-        if self.active:
-            self._guard(self._stamp, log_record)
+        self._guard(self._stamp, log_record)
 
     def _stamp(self, log_record: ReadWriteLogRecord) -> None:
+        if not self.active:
+            return
         record = log_record.log_record
         attributes = record.attributes
         for name, value in _stamps(current(record.context)).items():

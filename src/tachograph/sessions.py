@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry.context import attach, get_current
 
@@ -50,6 +50,10 @@ class Bound:
         return runtime.current().ledger.timeline(session_id=self.session_id)
 
 
+_NOWHERE: Final = Bound("", None, None)
+"""Where a block runs whose session could not be entered: in none of its own, but it runs."""
+
+
 class Binding:
     """What :func:`session` and :func:`correlation` give: a context manager and a decorator, sync and async.
 
@@ -75,16 +79,23 @@ class Binding:
         return into_baggage(scope, context) if self._propagate else context
 
     def __enter__(self) -> Bound:
+        return cast("Bound", runtime.current().guard(self._enter, default=_NOWHERE))
+
+    def __exit__(self, *_: object) -> None:
+        runtime.current().guard(self._exit)
+
+    def _enter(self) -> Bound:
         context = self._context()
         scope = current(context)
         if scope is None:  # cannot be: _context put it there
             raise AssertionError
-        self._entered[id(scope)] = scope, attach(context)
-        if len(self._entered) > _MAX_ENTERED:
+        bound = Bound(scope.session_id, scope.correlation_id, scope.user_id)
+        if len(self._entered) >= _MAX_ENTERED:
             self._entered.pop(next(iter(self._entered)), None)
-        return Bound(scope.session_id, scope.correlation_id, scope.user_id)
+        self._entered[id(scope)] = scope, attach(context)
+        return bound
 
-    def __exit__(self, *_: object) -> None:
+    def _exit(self) -> None:
         key = id(current())
         if key not in self._entered:
             self._misused("left where it is not in force: in another task or thread, or out of order")
@@ -113,7 +124,8 @@ class Binding:
 
     def __call__(self, function: F) -> F:
         """``function``, each call of which runs in a binding of its own."""
-        return within(function, self._context, runtime.current().guard)
+        guard = runtime.current().guard
+        return cast("F", guard(within, function, self._context, guard, default=function))
 
 
 def session(
@@ -139,7 +151,7 @@ def session(
     """
     if callable(session_id):
         return session()(session_id)
-    known = _id(session_id)
+    known = runtime.current().guard(_id, session_id)
 
     def make(around: Scope) -> Scope:
         chosen = known or new_id()
@@ -165,7 +177,7 @@ def correlation(correlation_id: str | Callable[..., Any] | None = None, *, propa
     """
     if callable(correlation_id):
         return correlation()(correlation_id)
-    known = _id(correlation_id)
+    known = runtime.current().guard(_id, correlation_id)
 
     def make(around: Scope) -> Scope:
         return around._replace(correlation_id=known or new_id(), note=None)
@@ -179,8 +191,8 @@ def bind(function: F) -> F:
     For plain threads, executors and callbacks, which start without context:
     ``Thread(target=tachograph.bind(work))``, ``loop.run_in_executor(None, tachograph.bind(agent.run), task)``.
     """
-    context = get_current()
-    return within(function, lambda: context, runtime.current().guard)
+    context, guard = get_current(), runtime.current().guard
+    return cast("F", guard(within, function, lambda: context, guard, default=function))
 
 
 def _id(value: object) -> str | None:

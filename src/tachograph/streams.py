@@ -8,7 +8,6 @@ suspended. The operation ends exactly once: on exhaustion, error, close, garbage
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import sys
@@ -18,12 +17,15 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import attach, get_current
 
 from tachograph import names
+from tachograph.context import CURRENT
+from tachograph.drive import StandIn, Watch, drive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+    from contextvars import ContextVar
 
     from opentelemetry.context import Context
 
@@ -31,55 +33,21 @@ if TYPE_CHECKING:
     from tachograph.recorder import Live
 
     _Proxy = wrapt.ObjectProxy[Any]
-    _Function = wrapt.FunctionWrapper[..., Any]
-    _BoundFunction = wrapt.BoundFunctionWrapper[..., Any]
 else:  # generic from wrapt 2 on
-    _Proxy, _Function, _BoundFunction = wrapt.ObjectProxy, wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper
+    _Proxy = wrapt.ObjectProxy
 
 F = TypeVar("F", bound="Callable[..., Any]")
+Step = tuple[type[BaseException] | None, "Callable[..., Any]", "Iterator[Any]"]
+"""What is asked of a generator: the type of what is thrown in, if anything, how to resume it, and with what."""
 
 
-class _BoundStandIn(_BoundFunction):
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        owner = _bound_to(self)
-        return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__name__)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        owner = _bound_to(self)
-        if owner is None:  # asked of its class, whose name its own name has
-            owner = functools.reduce(getattr, self.__qualname__.split(".")[:-1], sys.modules[self.__module__])
-        return getattr, (owner, self.__name__)
-
-
-class StandIn(_Function):
-    """A function or method in the place of the host's: copied and pickled as the host's would be."""
-
-    __bound_function_wrapper__ = _BoundStandIn
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__qualname__
-
-
-def _bound_to(method: Any) -> Any:
-    return getattr(method, "__self__", None)
-
-
-class Stream:
-    """What the drivers tell of a result that is worked off later.
+class Stream(Watch):
+    """What the drivers tell of a result that is worked off later, and the watch over each of its steps.
 
     Args:
-        live: the operation it belongs to, if it has one.
-        context: gives the context to resume it in, if it needs one.
         guard: around everything here.
+        live: the operation it belongs to, if it has one.
+        context: gives the context to resume it in, made from its consumer's, if it needs one.
         item: told of each thing yielded.
         over: told once of the end: the exception, if any (``GeneratorExit``: nobody wanted the rest), and the
             value returned.
@@ -87,15 +55,17 @@ class Stream:
 
     __slots__ = (
         "_active_ns",
+        "_base",
         "_context",
         "_item",
+        "_leaving",
         "_live",
         "_ours",
         "_over",
         "_resumed_ns",
         "_theirs",
-        "_token",
         "guard",
+        "kind",
     )
 
     def __init__(
@@ -103,65 +73,123 @@ class Stream:
         guard: Guard,
         *,
         live: Live | None = None,
-        context: Callable[[], Context] | None = None,
+        context: Callable[[Context], Context] | None = None,
         item: Callable[[Any], None] | None = None,
         over: Callable[[BaseException | None, Any], None] | None = None,
     ) -> None:
+        super().__init__()
         self.guard = guard
+        self.kind: type = types.GeneratorType
         self._live = live
         self._context = context
         self._item = item
         self._over = over
-        self._token: Any = None
+        self._base: Context | None = None
         self._ours: Context | None = None
         self._theirs: Context | None = None
+        self._leaving = False
         self._active_ns = 0
-        self._resumed_ns = 0
+        self._resumed_ns: int | None = None
 
-    def enter(self) -> None:
-        """The host's code is about to go on."""
-        self.attach()
-        self.resume()
-
-    def leave(self) -> None:
-        """The host's code has stopped again."""
-        self._active_ns += time.perf_counter_ns() - self._resumed_ns
-        self.detach()
-
-    def resume(self) -> None:
-        """What counts as its time goes on."""
-        self._resumed_ns = time.perf_counter_ns()
-
-    def attach(self) -> None:
-        """Our context comes into force, or the one the host's code has made current on top of it."""
-        self._token = None
+    def begin(self, thrown: type[BaseException] | None, *_: Any) -> Stream:
+        """The host's code is about to go on, in our context or in what it has made current on top of it."""
+        if thrown is not None:
+            self._leaving = issubclass(thrown, GeneratorExit)
+        if self._resumed_ns is None:
+            # What an awaitable waits for is its work: its time goes on until it has a result.
+            self._resumed_ns = time.perf_counter_ns()
+        self.token = None
         if self._context is not None:
             around = self._theirs
             if around is None:
-                around = self._ours = self._context()
-            self._token = attach(around)
+                base = get_current()
+                if base is not self._base:
+                    self._base, self._ours = base, self.guard(self._context, base)
+                around = self._ours
+            self.token = None if around is None else attach(around)
+        return self
 
-    def detach(self) -> None:
-        """The caller's context is back, in the same call."""
-        token, self._token = self._token, None
-        if token is not None:
-            now = get_current()
-            self._theirs = None if now is self._ours else now
-            detach(token)
+    def returned(self, result: Any) -> Any:
+        """A step gave a value; those of awaitables are futures, which are the event loop's business."""
+        self._left()
+        if self.kind is types.GeneratorType:
+            self._yielded(result)
+        return result
 
-    def got(self, value: Any) -> None:
-        """It stopped because it yielded a value."""
-        self.leave()
+    def failed(self, error: BaseException) -> None:
+        """A step gave no value: it stopped for good, but for the steps of asynchronous generators."""
+        self._left()
+        if self.kind is types.AsyncGeneratorType and isinstance(error, StopIteration):
+            self._yielded(error.value)
+        elif isinstance(error, (StopIteration, StopAsyncIteration)):
+            self._finished(GeneratorExit() if self._leaving else None, getattr(error, "value", None))
+        else:
+            self._finished(error)
+
+    def simply(self, inner: Any, items: Iterator[Any]) -> Generator[Any, Any, Step] | None:
+        """The steps of a consumer who only asks for the next item, at a fraction of the cost; None if not to be had."""
+        # Where the host's code has made a context of its own current, each step has to restore that.
+        if self.kind is not types.GeneratorType or self._leaving or self._theirs is not None or CURRENT is None:
+            return None
+        steps = self._simply(inner, items, CURRENT)
+        next(steps)  # from here on nothing of ours can fail
+        return steps
+
+    def _simply(self, inner: Any, items: Iterator[Any], variable: ContextVar[Context]) -> Generator[Any, Any, Step]:
+        # Whatever is out of the ordinary is left to a step of drive(), to which a generator that has ended raises what
+        # is thrown into it.
+        yield
+        enter, leave, current = variable.set, variable.reset, variable.get
+        step, clock, spent, item = inner.send, time.perf_counter_ns, 0, next(items)
+        ours, base, look, guard = self._ours, self._base, self._item, self.guard
+        try:
+            while True:
+                try:
+                    given = yield item
+                except BaseException as error:  # noqa: BLE001 - it is on its way to the host's generator
+                    return type(error), inner.throw, iter((error,))
+                item = None
+                if given is not None or self._theirs is not None or (ours is not None and current() is not base):
+                    return None, step, iter((given,))
+                token = None if ours is None else enter(ours)
+                began = clock()
+                try:
+                    item = step(None)
+                except BaseException as error:  # noqa: BLE001 - it is raised again
+                    return None, inner.throw, iter((error,))
+                finally:
+                    spent += clock() - began
+                    if token is not None:
+                        self._theirs = None if current() is ours else current()
+                        leave(token)
+                if look is not None:
+                    guard(look, item)
+        finally:
+            self._active_ns += spent
+
+    def _left(self) -> None:
+        self._theirs = None if self.left is self._ours else self.left
+        self.left = None
+
+    def _pause(self) -> None:
+        if self._resumed_ns is not None:
+            self._active_ns += time.perf_counter_ns() - self._resumed_ns
+            self._resumed_ns = None
+
+    def _yielded(self, value: Any) -> None:
+        if self._leaving:
+            self._finished(GeneratorExit())  # it stays, as it would without us; we do not wait for it
+            return
+        self._pause()
         if self._live is not None and names.ACTIVE_SECONDS not in self._live.later:
             self._live.later[names.ACTIVE_SECONDS] = 0.0
             if self._live.kind == "model":
                 self._live.later[names.TIME_TO_FIRST_CHUNK] = self._active_ns / 1_000_000_000
         if self._item is not None:
-            self._item(value)
+            self.guard(self._item, value)
 
-    def finished(self, error: BaseException | None, value: Any = None) -> None:
-        """It stopped for good."""
-        self.leave()
+    def _finished(self, error: BaseException | None, value: Any = None) -> None:
+        self._pause()
         over, self._over = self._over, None
         if over is not None:
             if self._live is not None:
@@ -169,153 +197,115 @@ class Stream:
                 self._live.later[names.ACTIVE_SECONDS] = self._active_ns / 1_000_000_000
             over(error, value)
 
-    def dropped(self, _: object = None) -> None:
-        """Nobody ever began with it, and now nobody can."""
-        self.guard(self._drop)
-
-    def _drop(self) -> None:
-        self.resume()
-        self.finished(GeneratorExit())
-
     def watch(self, driver: Any) -> None:
         """End the operation when ``driver`` is collected without having been begun: no frame of it ever runs."""
         if self._live is not None:
-            self._live.watch = weakref.ref(driver, self.dropped)
+            self._live.watch = weakref.ref(driver, functools.partial(self.guard, self._dropped))
+
+    def _dropped(self, _: object) -> None:
+        self._finished(GeneratorExit())
 
 
 def streamed(result: Any, stream: Stream) -> Any:
     """``result`` with ``stream`` being told of it; None if it is nothing that is worked off later."""
     driver: Any
-    if isinstance(result, types.GeneratorType):
+    kind = type(result)  # not what it claims to be
+    if kind is types.GeneratorType:
         driver = _generator(result, stream)
-    elif isinstance(result, types.CoroutineType):
-        driver = _coroutine(_Coroutine(result, _Step(stream)), stream)
-    elif isinstance(result, types.AsyncGeneratorType):
+    elif kind is types.CoroutineType:
+        stream.kind = kind
+        driver = _coroutine(_Coroutine((result, stream)))
+    elif kind is types.AsyncGeneratorType:
+        stream.kind = kind
         driver = _async_generator(result, stream)
-    elif hasattr(type(result), "__next__"):
-        return _IteratorProxy(result, stream)
+    elif hasattr(kind, "__next__"):
+        driver = _IteratorProxy(result, stream)
     else:
         return None
-    driver.__name__, driver.__qualname__ = result.__name__, result.__qualname__
-    stream.watch(driver)
+    if type(driver) is kind:
+        driver.__name__, driver.__qualname__ = result.__name__, result.__qualname__
+    stream.guard(stream.watch, driver)  # the driver of a coroutine is not to be thrown away any more
     return driver
 
 
 def within(function: F, context: Callable[[], Context], guard: Guard) -> F:
     """``function``, running in what ``context`` gives at each call: same name, signature, kind and results."""
-
-    def drive(wrapped: Callable[..., Any], _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        around = guard(context)
-        if around is None:
-            return wrapped(*args, **kwargs)
-        token = guard(attach, around)
-        try:
-            result = wrapped(*args, **kwargs)
-        finally:
-            if token is not None:
-                guard(detach, token)
-        if not later:
-            return result
-        driven = guard(streamed, result, Stream(guard, context=lambda: around))
-        return result if driven is None else driven
-
     plain = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
     later = any(kind(plain) for kind in _WORKED_OFF_LATER)
-    return cast("F", StandIn(function, drive))
+    return cast("F", StandIn(function, functools.partial(drive, guard, lambda *_: _Within(context(), guard, later))))
 
 
 _WORKED_OFF_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-def _generator(inner: Any, stream: Stream) -> Generator[Any, Any, Any]:
-    # A coroutine has no __next__, so it is begun and resumed as all of them can be.
-    guard = stream.guard
+class _Within(Watch):
+    """A call within a context, and its result as well if it is worked off ``later``."""
+
+    __slots__ = ("_around", "_guard", "_later")
+
+    def __init__(self, around: Context, guard: Guard, later: bool) -> None:  # noqa: FBT001
+        super().__init__()
+        self._around = around
+        self._guard = guard
+        self._later = later
+        self.token = attach(around)
+
+    def returned(self, result: Any) -> Any:
+        if not self._later:
+            return result
+        driven = streamed(result, Stream(self._guard, context=lambda _: self._around))
+        return result if driven is None else driven
+
+
+def _generator(inner: Any, stream: Stream, thrown: type[BaseException] | None = None) -> Generator[Any, Any, Any]:
+    # A coroutine has no __next__, so it is begun and resumed as all of them can be. What goes in and out is handed on
+    # in iterators: read once, they are empty, and no frame of ours holds what the host has let go.
     resume: Callable[..., Any] = inner.send
-    value: Any = None
-    leaving = False
+    given: Iterator[Any] = iter((None,))
     while True:
-        guard(stream.enter)
         try:
-            item = resume(value)
+            item = iter((drive(stream.guard, stream.begin, resume, thrown, given, {}),))
         except StopIteration as stop:
-            guard(stream.finished, GeneratorExit() if leaving else None, stop.value)
             return stop.value
-        except BaseException as error:
-            value = None  # else an exception thrown in would hold this frame, which holds it
-            guard(stream.finished, error)
-            raise
-        if leaving:
-            guard(stream.finished, GeneratorExit())  # it stays, as it would without us; we do not wait for it
-        else:
-            guard(stream.got, item)
-        value = None
+        plain = stream.guard(stream.simply, inner, item)
         try:
-            value = yield item
-            resume = inner.send
+            thrown, resume, given = (yield from plain) if plain else (None, inner.send, iter(((yield next(item)),)))
         except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on to the host's generator
             # close() as well: what comes of it is then what would have come of it without us.
-            leaving = isinstance(error, GeneratorExit)
-            resume, value = inner.throw, error
-        item = None
+            thrown, resume, given = type(error), inner.throw, iter((error,))
 
 
-class _Steps:
+class _Steps(tuple):  # type: ignore[type-arg]  # what _generator is to be given, made without a line of our own
     """Something awaited, driven step by step."""
 
-    __slots__ = ("_inner", "_stream")
-
-    def __init__(self, inner: Any, stream: Stream) -> None:
-        self._inner = inner
-        self._stream = stream
+    __slots__ = ()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return _generator(self._inner, self._stream)
+        return _generator(*self)
 
 
 class _Coroutine(_Steps):
     """A coroutine. If nobody ever awaits it, its driver says so, and it need not say so again."""
 
-    __slots__ = ()
-
     def __del__(self) -> None:
-        self._inner.close()
+        self[0].close()
 
 
-async def _coroutine(steps: _Coroutine, stream: Stream) -> Any:
-    try:
-        value = await steps
-    except BaseException as error:
-        stream.guard(stream.finished, error)
-        raise
-    stream.guard(stream.finished, None, value)
-    return value
+async def _coroutine(steps: _Coroutine) -> Any:
+    return await steps
 
 
 async def _async_generator(inner: AsyncGenerator[Any, Any], stream: Stream) -> AsyncGenerator[Any, Any]:
-    guard = stream.guard
-    step = _unseen(inner.__anext__)
-    leaving = False
+    step, thrown = stream.guard(_unseen, inner.__anext__) or inner.__anext__(), None
     while True:
         try:
-            item = await _Steps(step, _Step(stream))
+            item = await _Steps((step, stream, thrown))
         except StopAsyncIteration:
-            guard(stream.finished, GeneratorExit() if leaving else None)
             return
-        except BaseException as error:
-            step = None
-            guard(stream.finished, error)
-            raise
-        if leaving:
-            guard(stream.finished, GeneratorExit())
-        else:
-            guard(stream.got, item)
         try:
-            sent = yield item
-            step = inner.asend(sent)
+            step, thrown, item = inner.asend((yield item)), None, None
         except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on to the host's generator
-            leaving = isinstance(error, GeneratorExit)
-            step = inner.athrow(error)
-        item = sent = None
+            step, thrown, item = inner.athrow(error), type(error), None
 
 
 def _unseen(begin: Callable[[], Any]) -> Any:
@@ -328,32 +318,6 @@ def _unseen(begin: Callable[[], Any]) -> Any:
         sys.set_asyncgen_hooks(*hooks)
 
 
-class _Step(Stream):
-    """One step of an async generator, or a whole coroutine: an awaitable that has an end of its own.
-
-    Our context is in force while its code runs; its time is all of it, as what it waits for is its work.
-    """
-
-    __slots__ = ("_whole",)
-
-    def __init__(self, whole: Stream) -> None:
-        super().__init__(whole.guard)
-        self._whole = whole
-        whole.resume()
-
-    def enter(self) -> None:
-        self._whole.attach()
-
-    def leave(self) -> None:
-        self._whole.detach()
-
-    def got(self, value: Any) -> None:  # noqa: ARG002 - what it passes up are the event loop's futures
-        self._whole.detach()
-
-    def finished(self, error: BaseException | None, value: Any = None) -> None:  # noqa: ARG002 - of one step only
-        self._whole.detach()
-
-
 class _IteratorProxy(_Proxy):
     """An iterator that is no generator, passing for the object it wraps."""
 
@@ -363,29 +327,23 @@ class _IteratorProxy(_Proxy):
 
     def __iter__(self) -> Iterator[Any]:
         iterated = iter(self.__wrapped__)
-        if iterated is self.__wrapped__:
-            return self
+        return (
+            self
+            if iterated is self.__wrapped__
+            else self._self_stream.guard(self._self_follow, iterated, default=iterated)
+        )
+
+    def _self_follow(self, iterated: Any) -> Any:
         # The other iterator may outlive this one, and answers for the stream from here on.
         stream, self._self_stream = self._self_stream, Stream(self._self_stream.guard)
-        return cast("Iterator[Any]", stream.guard(streamed, iterated, stream, default=iterated))
+        return streamed(iterated, stream)
 
     def __enter__(self) -> Any:
         entered = self.__wrapped__.__enter__()
         return self if entered is self.__wrapped__ else entered
 
     def __next__(self) -> Any:
-        stream = self._self_stream
-        stream.guard(stream.enter)
-        try:
-            item = next(self.__wrapped__)
-        except StopIteration:
-            stream.guard(stream.finished, None)
-            raise
-        except BaseException as error:
-            stream.guard(stream.finished, error)
-            raise
-        stream.guard(stream.got, item)
-        return item
+        return drive(self._self_stream.guard, self._self_stream.begin, next, None, (self.__wrapped__,), {})
 
     def __getattr__(self, name: str) -> Any:
         # Not a method, as not every iterator can be closed.
@@ -393,14 +351,4 @@ class _IteratorProxy(_Proxy):
         return functools.partial(self._self_close, found) if name == "close" else found
 
     def _self_close(self, close: Callable[[], Any]) -> Any:
-        stream = self._self_stream
-        stream.guard(stream.enter)
-        try:
-            return close()
-        finally:
-            stream.guard(stream.finished, GeneratorExit())
-
-    def __del__(self) -> None:
-        stream = getattr(self, "_self_stream", None)
-        if stream is not None:
-            stream.dropped()
+        return drive(self._self_stream.guard, self._self_stream.begin, close, GeneratorExit, (), {})

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import wrapt
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import StatusCode
-from smolagents import Tool, tool
+from smolagents import CodeAgent, Tool, ToolCallingAgent, tool
 from smolagents.agents import MultiStepAgent
+from smolagents.local_python_executor import PythonExecutor
 from smolagents.memory import ActionStep, FinalAnswerStep
 from smolagents.models import ChatMessage, MessageRole, Model
 from smolagents.monitoring import TokenUsage
+from smolagents.tools import BaseTool
 from smolagents.utils import AgentGenerationError
 
 import tachograph
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder, overriding
 from support.figures import tree, without_times
 from tachograph import names
+from tachograph.probes import descendants
 from tachograph.testing import Capture, capture
 
 if TYPE_CHECKING:
@@ -872,17 +877,85 @@ class TestConcurrency:
 
 
 # ------------------------------------------------------------------------------------------------------ restore
+def _by_hand(original: Any) -> Any:
+    def foreign(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return original(self, *args, **kwargs)
+
+    return foreign
+
+
+def _closure(original: Any) -> Any:
+    @functools.wraps(original)
+    def foreign(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    return foreign
+
+
+FOREIGN = {
+    "plain function": _by_hand,
+    "functools.wraps": _closure,
+    "wrapt": lambda original: wrapt.FunctionWrapper(original, lambda called, _, args, kwargs: called(*args, **kwargs)),
+}
+"""How others patch the same methods: by hand, and as OpenInference and the official packages do."""
+
+
+def _state(classes: list[type]) -> dict[type, Any]:
+    """What a class is: its very attributes, which are kept, its ancestry, and what it does with subclasses."""
+    return {
+        cls: (
+            {name: id(value) for name, value in vars(cls).items() if not name.startswith("_abc")},
+            cls.__mro__,
+            cls.__init_subclass__.__func__ if hasattr(cls.__init_subclass__, "__func__") else None,
+        )
+        for cls in classes
+    }
+
+
 class TestRestore:
+    WATCHED = (MultiStepAgent, ToolCallingAgent, CodeAgent, Model, ScriptedModel, Tool, BaseTool, PythonExecutor)
+
+    def watched(self) -> list[type]:
+        """Classes that are patched, and those that inherit from them."""
+        families = (Model, BaseTool, PythonExecutor)
+        return list(dict.fromkeys([*self.WATCHED, *(cls for family in families for cls in descendants(family))]))
+
     def test_classes_are_as_before(self) -> None:
-        """After uninstrumenting, every patched class holds exactly what it held."""
-        watched = [MultiStepAgent, Model, ScriptedModel, Tool, *Model.__subclasses__()]
-        before = {cls: dict(vars(cls)) for cls in watched}
+        """After uninstrumenting, however often, every patched class holds exactly what it held."""
+        watched = self.watched()
+        kept = [dict(vars(cls)) for cls in watched]  # so that no new object can have an old one's identity
+        before = _state(watched)
 
-        with capture():
-            assert vars(MultiStepAgent)["run"] is not before[MultiStepAgent]["run"]
+        for _ in range(3):
+            with capture():
+                assert before != _state(watched)
+                KINDS["tool-calling"]().run("go")
+            assert before == _state(watched)
+        assert len(kept) == len(watched)
 
-        for cls in watched:
-            after = {name: value for name, value in vars(cls).items() if not name.startswith("_abc")}
-            expected = {name: value for name, value in before[cls].items() if not name.startswith("_abc")}
-            assert after.keys() == expected.keys()
-            assert all(after[name] is expected[name] for name in expected)
+    @pytest.mark.parametrize("foreign", FOREIGN)
+    def test_a_foreign_patch_below_ours_stays(self, monkeypatch: pytest.MonkeyPatch, foreign: str) -> None:
+        """What somebody has patched before us is called by us, and is what is there again when we go."""
+        patch = FOREIGN[foreign](vars(MultiStepAgent)["run"])
+        monkeypatch.setattr(MultiStepAgent, "run", patch)
+        for _ in range(2):
+            with capture() as captured:
+                assert "done" == KINDS["tool-calling"]().run("go")
+                assert 1 == captured.ledger.total().agent_runs
+            assert vars(MultiStepAgent)["run"] is patch
+
+    @pytest.mark.parametrize("foreign", FOREIGN)
+    def test_a_foreign_patch_above_ours_stays(self, monkeypatch: pytest.MonkeyPatch, foreign: str) -> None:
+        """What somebody patches after us stays when we go, works, and each further start counts a run once."""
+        monkeypatch.setattr(MultiStepAgent, "run", vars(MultiStepAgent)["run"])  # to be put back at the end
+        with capture() as captured:
+            patch = FOREIGN[foreign](vars(MultiStepAgent)["run"])
+            MultiStepAgent.run = patch
+            assert "done" == KINDS["tool-calling"]().run("go")
+            assert 1 == captured.ledger.total().agent_runs
+        for _ in range(3):
+            assert vars(MultiStepAgent)["run"] is patch
+            assert "done" == KINDS["tool-calling"]().run("go")
+            with capture() as captured:
+                assert "done" == KINDS["tool-calling"]().run("go")
+                assert 1 == captured.ledger.total().agent_runs

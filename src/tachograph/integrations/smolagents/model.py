@@ -268,7 +268,9 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
 
 
 def _add_server(facts: Facts, model: Any) -> None:
-    url = getattr(getattr(model, "client", None), "base_url", None) or getattr(model, "api_base", None)
+    url = getattr(getattr(model, "client", None), "base_url", None)
+    if url is None:
+        url = getattr(model, "api_base", None)
     if url is None:
         return
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.

@@ -101,8 +101,9 @@ def calls_asked(call: Call) -> None:
     """``process_tool_calls``: the only place that has the ids of the calls. Kept for the step."""
     run = run_of(call.run)
     if run is not None:
-        calls = getattr(call.argument(0, "chat_message"), "tool_calls", None)
-        run.asked = [(part.function.name, part.function.arguments, part.id) for part in calls or ()]
+        calls: Any = getattr(call.argument(0, "chat_message"), "tool_calls", None)
+        known: Any = calls if type(calls) in (list, tuple) else ()  # an iterator is the framework's to read
+        run.asked = [(part.function.name, part.function.arguments, part.id) for part in known]
 
 
 def requested(call: Call) -> Note:
@@ -112,9 +113,13 @@ def requested(call: Call) -> Note:
     asked = run.asked if run is not None else []
     # The framework hands on the very object the message holds, unless it is empty; ids it drops on the way.
     match = next((entry for entry in asked if entry[1] is arguments and entry[0] is name), None)
-    match = match or next((entry for entry in asked if entry[0] is name and not entry[1]), None)
+    match = match or next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
     call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
     return Note(Request(name, call_id, arguments))
+
+
+def _empty(arguments: Any) -> bool:
+    return arguments is None or (type(arguments) in (str, dict, list) and not arguments)
 
 
 def ran(call: Call) -> str | None:

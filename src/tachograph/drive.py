@@ -1,0 +1,111 @@
+"""The driver: calls the host's function once, in between what we make of the call.
+
+What stands in the place of a host's function is a :class:`StandIn`, a wrapt proxy; what it does is :func:`drive`.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+import wrapt
+from opentelemetry.context import detach, get_current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.context import Context
+
+    from tachograph.guard import Guard
+
+    _Function = wrapt.FunctionWrapper[..., Any]
+    _BoundFunction = wrapt.BoundFunctionWrapper[..., Any]
+else:  # generic from wrapt 2 on
+    _Function, _BoundFunction = wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper
+
+
+class _BoundStandIn(_BoundFunction):
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        owner = _bound_to(self)
+        return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        owner = _bound_to(self)
+        if owner is None:  # asked of its class, whose name its own name has
+            owner = functools.reduce(getattr, self.__qualname__.split(".")[:-1], sys.modules[self.__module__])
+        return getattr, (owner, self.__name__)
+
+
+class StandIn(_Function):
+    """A function or method in the place of the host's: copied and pickled as the host's would be."""
+
+    __bound_function_wrapper__ = _BoundStandIn
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__qualname__
+
+
+def _bound_to(method: Any) -> Any:
+    return getattr(method, "__self__", None)
+
+
+def drive(
+    guard: Guard,
+    begin: Callable[..., Watch | None],
+    function: Callable[..., Any],
+    instance: Any,
+    args: Iterable[Any],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Call the host's function, once and with what it was given, and hand back what came of it.
+
+    Everything of ours goes through here: calls, and each step of a result that is worked off later. Whatever fails
+    in ``begin`` or the watch it gives, the function is called, its result or exception is the caller's, and the
+    context is what it was.
+    """
+    watch = guard(begin, instance, args, kwargs)
+    if watch is None:
+        return function(*args, **kwargs)
+    try:
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            if watch.token is not None:
+                watch.left = get_current()
+                detach(watch.token)
+    except BaseException as error:
+        guard(watch.failed, error)
+        raise
+    return guard(watch.returned, result, default=result)
+
+
+class Watch:
+    """What we make of one call while it runs: begun, so to speak. A base that makes nothing of it.
+
+    ``token`` gives the caller's context back where a watch has attached another, as the last thing done to begin it;
+    ``left`` is what was current in the end.
+    """
+
+    __slots__ = ("left", "token")
+
+    def __init__(self) -> None:
+        self.token: Any = None
+        self.left: Context | None = None
+
+    def failed(self, error: BaseException) -> None:
+        """It raised."""
+
+    def returned(self, result: Any) -> Any:
+        """It gave this; gives what the caller is to have, which looks the same."""
+        return result
