@@ -461,8 +461,7 @@ def odd_content(log: Transcript, around: Surroundings) -> None:
     log(boss.run("x" * 20_000, images=[Image.new("RGB", (1, 1))], additional_args={"thing": log}))
     log(lookup({"key": "a"}), lookup(key="b"))
     parts: Any = [{"type": "text", "text": "see"}, {"type": "image", "image": Image.new("RGB", (1, 1))}]
-    messages = [
-        ChatMessage(role=MessageRole.USER, content=content) for content in ("x" * 9_000, *("y" * 9_000,) * 40, parts)
-    ]
-    tools: Any = [Lookup() for _ in range(99)]
+    contents = ("x" * 9_000, *("y" * 9_000,) * 40, parts)
+    messages = [ChatMessage(role=MessageRole.USER, content=content) for content in contents]
+    tools: Any = [Lookup() for _ in range(500)]
     log(ScriptedModel(Say("z" * 20_000)).generate(messages, tools_to_call_from=tools).content)
