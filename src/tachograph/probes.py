@@ -173,7 +173,7 @@ class _Driver:
             call.live = live = self._guard(self.recorder.begin, start, call.around)
             if live is None:
                 return None
-            call.token = attach(live.around)
+            call.token = attach(live.context(live.base))
         else:
             call.note = start.data
             note = self.recorder.scope(call.around)._replace(note=start.data)

@@ -76,7 +76,7 @@ class Live:
     __slots__ = (
         "__weakref__",
         "agent",
-        "around",
+        "base",
         "claim",
         "content",
         "data",
@@ -84,13 +84,15 @@ class Live:
         "failures",
         "kind",
         "later",
+        "outer",
         "record",
-        "scope",
         "span",
         "watch",
     )
 
-    def __init__(self, record: Operation, span: Span | None, agent: Live | None, start: Start) -> None:
+    def __init__(
+        self, record: Operation, span: Span | None, agent: Live | None, start: Start, outer: Scope, base: Context
+    ) -> None:
         self.kind: Kind = start.kind
         self.record = record
         self.span = span
@@ -101,8 +103,8 @@ class Live:
         self.deferred = start.deferred
         self.later: Facts = {}
         self.failures: list[BaseException] = []
-        self.scope: Scope
-        self.around: Context
+        self.outer = outer
+        self.base = base
         self.watch: Any = None
 
     def add(self, facts: Mapping[str, Any]) -> None:
@@ -114,7 +116,10 @@ class Live:
 
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
-        context = with_scope(self.scope, base)
+        # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
+        record, outer = self.record, self.outer
+        ids = record.session_id, record.correlation_id
+        context = with_scope(Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit), base)
         if self.claim is not None:
             context = set_value(*self.claim, context)
         return context if self.span is None else trace.set_span_in_context(self.span, context)
@@ -223,19 +228,9 @@ class Recorder:
             span, record = None, record.with_ids(os.urandom(8).hex(), None)
         else:
             record = record.with_ids(format_span_id(started.span_id), format_trace_id(started.trace_id))
-        live = Live(record, span, agent, start)
+        live = Live(record, span, agent, start, scope, base)
         if start.kind == "model":
             live.claim = self._guard(beside.claim)
-        live.scope = Scope(
-            record.session_id,
-            record.correlation_id,
-            scope.user_id,
-            scope.conversation_id,
-            live,
-            None,
-            scope.explicit,
-        )
-        live.around = live.context(base)
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
@@ -281,9 +276,9 @@ class Recorder:
         self._guard(self._instruments.ended, record, live.span)
         if record.kind == "model":
             if outcome == "error":
-                self._guard(self._model_exception, record, live.around)
+                self._guard(self._model_exception, record, live.context(live.base))
             if content is not None:
-                self._guard(self._details, live, record, content, live.around)
+                self._guard(self._details, live, record, content, live.context(live.base))
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""

@@ -149,9 +149,10 @@ class Stream(Watch):
                 except BaseException as error:  # noqa: BLE001 - it is on its way to the host's generator
                     return type(error), inner.throw, iter((error,))
                 item = None
-                if given is not None or self._theirs is not None or (ours is not None and current() is not base):
+                if given is not None or (ours is not None and current() is not base) or self._theirs is not None:
                     return None, step, iter((given,))
-                token = None if ours is None else enter(ours)
+                if ours is not None:
+                    token = enter(ours)
                 began = clock()
                 try:
                     item = step(None)
@@ -159,8 +160,9 @@ class Stream(Watch):
                     return None, inner.throw, iter((error,))
                 finally:
                     spent += clock() - began
-                    if token is not None:
-                        self._theirs = None if current() is ours else current()
+                    if ours is not None:
+                        if current() is not ours:
+                            self._theirs = current()
                         leave(token)
                 if look is not None:
                     guard(look, item)

@@ -68,10 +68,9 @@ class FakeModel(Model):
         )
 
     def generate_stream(self, *_: Any, **__: Any) -> Iterator[ChatMessageStreamDelta]:
-        """One streamed call; usage comes with the last chunk."""
-        delta = ChatMessageStreamDelta(content="word ")
+        """One streamed call, each chunk made as it comes; usage comes with the last."""
         for _ in range(self.chunks - 1):
-            yield delta
+            yield ChatMessageStreamDelta(content="word ")
         yield ChatMessageStreamDelta(content="end", token_usage=TokenUsage(input_tokens=100, output_tokens=self.chunks))
 
 
@@ -227,7 +226,11 @@ def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by h
         return result
 
     class PassThrough:
-        """An iterator around another: hands every chunk on, looks for usage, ends the span once."""
+        """An iterator around another: hands every chunk on, looks for usage, ends the span once.
+
+        It does less than it should: its span is not current while the chunk is made, and its duration counts the
+        time that its consumer takes.
+        """
 
         def __init__(self, inner: Iterator[Any], name: str) -> None:
             self.inner, self.name = inner, name
