@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, InMemoryMetricReader, Sum
 
+import tachograph
 from tachograph import names, session
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
@@ -394,3 +396,84 @@ def test_an_operation_without_facts_gives_a_point_all_the_same(captured: Capture
     captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"), None)
 
     assert points(({"gen_ai.operation.name": "chat"}, (1, 1.0))) == values(captured, "gen_ai.client.operation.duration")
+
+
+# ------------------------------------------------------------------------------------- points wait for their reader
+def _durations(reader: InMemoryMetricReader) -> int:
+    """Model calls in the duration histogram that a reader sees."""
+    data = reader.get_metrics_data()
+    return sum(
+        point.count
+        for resource in (data.resource_metrics if data is not None else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == names.MODEL_DURATION
+        for point in metric.data.data_points
+    )
+
+
+def _calls(instruments: Instruments, number: int) -> None:
+    for _ in range(number):
+        instruments.ended(Operation("1", "model", "m", "s", "c", 0, SECOND, "ok"), None)
+
+
+def test_a_reader_sees_every_point(captured: Capture) -> None:
+    """Whenever it collects, everything that has ended is there, each once, however much has waited."""
+    seen = []
+    for number in (1, 100, 0, 5_000):
+        _calls(captured.runtime.instruments, number)
+        seen.append(sum(point.count for name, _, point in captured.points() if name == names.MODEL_DURATION))
+    assert seen == [1, 101, 101, 5_101]
+
+
+def test_what_waits_is_bounded(captured: Capture) -> None:
+    """Where no reader ever collects, points are handed over all the same before they become many."""
+    _calls(captured.runtime.instruments, 10_000)
+    assert len(captured.runtime.instruments._waiting) <= 2_048
+
+
+def test_a_provider_that_is_not_the_sdks_is_given_points_at_once() -> None:
+    """Only the SDK's readers are known to ask first, so for any other provider nothing waits."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+
+    class Foreign(NoOpMeterProvider):
+        pass
+
+    instruments = Instruments(
+        provider.get_meter("test"), Ledger(), Guard(), sessions=10, by_correlation=False, provider=Foreign()
+    )
+    _calls(instruments, 3)
+    assert (len(instruments._waiting), _durations(reader)) == (0, 3)
+    provider.shutdown()
+
+
+def test_a_later_runtime_is_read_by_the_same_reader() -> None:
+    """A meter keeps the callbacks of the first runtime; those of the next are answered through them."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    for session_id in ("first", "second"):
+        recording = tachograph.init(meter_provider=provider)
+        with session(session_id):
+            recording.recorder.end(recording.recorder.begin(Start("model", "m")))
+        data = reader.get_metrics_data()
+        assert data is not None
+        active = {
+            point.attributes.get(names.SESSION_ID)
+            for scope in data.resource_metrics[0].scope_metrics
+            for metric in scope.metrics
+            if metric.name == names.SESSION_REQUESTS
+            for point in metric.data.data_points
+        }
+        assert session_id in active
+        tachograph.shutdown()
+    assert _durations(reader) == 2
+    provider.shutdown()
+
+
+def test_a_child_process_hands_over_its_own_points_only(captured: Capture) -> None:
+    """What waited when it was forked off is the parent's."""
+    _calls(captured.runtime.instruments, 3)
+    captured.runtime.after_fork()
+    _calls(captured.runtime.instruments, 1)
+    assert [point.count for name, _, point in captured.points() if name == names.MODEL_DURATION] == [1]

@@ -22,6 +22,11 @@ CLIENTS: Final = {
 """Instrumentations of model clients, and what they do beside us. Here every call is counted once all the same."""
 
 
+def listening() -> bool:
+    """Whether anybody would ask."""
+    return _HELPER in sys.modules
+
+
 def claim() -> tuple[str, Any] | None:
     """Key and value that say, in the context around a model call, that it is taken down; None if nobody would ask.
 

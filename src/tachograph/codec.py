@@ -36,6 +36,9 @@ _SUBJECTS: Final[dict[str, str]] = {
     "model": names.REQUEST_MODEL,
     "tool": names.TOOL_NAME,
 }
+_BY_AGENT: Final = frozenset({"plan", "tool"})
+"""Kinds whose ``gen_ai.agent.name``, known from the start, is the run they are in unless another is given."""
+
 _FIELDS: Final = frozenset(
     {
         names.CORRELATION_ID,
@@ -77,8 +80,8 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None, refuse
         attributes[names.SUBJECT] = operation.name
     if operation.user_id is not None:
         attributes[names.USER_ID] = operation.user_id
-    if operation.agent is not None:
-        attributes[names.RUN_BY] = operation.agent
+    if operation.agent != (attributes.get(names.AGENT_NAME) if kind in _BY_AGENT else None):
+        attributes[names.RUN_BY] = operation.agent or ""
     if operation.parent_id is not None and operation.parent_id != span_parent_id:
         attributes[names.PARENT_ID] = operation.parent_id
     return attributes
@@ -128,7 +131,7 @@ def operation_from_span(span: ReadableSpan) -> Operation | None:
         outcome=cast("Outcome", attributes.get(names.OUTCOME) or ("error" if failed else "ok")),
         error_type=attributes.get(names.ERROR_TYPE),
         error_message=span.status.description if failed else attributes.get(names.EXCEPTION_MESSAGE),
-        agent=attributes.get(names.RUN_BY),
+        agent=attributes.get(names.RUN_BY, attributes.get(names.AGENT_NAME) if kind in _BY_AGENT else None) or None,
         parent_id=attributes.get(names.PARENT_ID) or (format_span_id(span.parent.span_id) if span.parent else None),
         trace_id=format_trace_id(span.context.trace_id),
         user_id=attributes.get(names.USER_ID),

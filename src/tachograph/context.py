@@ -11,15 +11,15 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from opentelemetry import baggage
-from opentelemetry.context import attach, create_key, detach, get_current, set_value
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, attach, create_key, detach, get_current, set_value
 
 from tachograph import names
 
 if TYPE_CHECKING:
     from contextvars import ContextVar
 
-    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
 
 MAX_ID_CHARS = 200
 _MAX_ID_BITS = 4 * MAX_ID_CHARS
@@ -42,6 +42,10 @@ class Scope(NamedTuple):
     note: Any = None
     explicit: bool = False
 
+    def noting(self, note: Any) -> Scope:
+        """The same, with a note for what runs inside."""
+        return Scope(*self[:5], note, self.explicit)
+
 
 def _variable() -> ContextVar[Context] | None:
     token = attach(get_current())
@@ -53,6 +57,9 @@ CURRENT: Final = _variable()
 """Where OpenTelemetry keeps the current context, for who has no time to ask; None if it is kept elsewhere."""
 
 
+_SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
+
+
 def current(context: Context | None = None) -> Scope | None:
     """The scope of ``context``, by default of the code that runs now."""
     scope: Any = (get_current() if context is None else context).get(_SCOPE_KEY)
@@ -62,6 +69,14 @@ def current(context: Context | None = None) -> Scope | None:
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
     """A context like ``context`` (default: the current one), with ``scope`` in it."""
     return set_value(_SCOPE_KEY, scope, context)
+
+
+def with_operation(scope: Scope, span: Span | None, context: Context) -> Context:
+    """A context like ``context``, with ``scope`` and ``span`` in it: both at once, as each alone is a copy more."""
+    values = {**context, _SCOPE_KEY: scope}
+    if span is not None:
+        values[_SPAN_KEY] = span
+    return Context(values)
 
 
 def from_baggage(context: Context | None = None) -> Scope | None:

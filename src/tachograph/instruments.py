@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry.metrics import Meter, MeterProvider
-    from opentelemetry.trace import Span, SpanContext
+    from opentelemetry.trace import Span
 
     from tachograph.guard import Guard
     from tachograph.ledger import Ledger
@@ -38,6 +38,7 @@ _BATCH: Final = 64
 """Operations whose points are handed over where they ended, when more would wait; about a millisecond of work."""
 
 _NOWHERE: Final = Context()
+_SAMPLED: Final = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 
 _all: weakref.WeakSet[Instruments] = weakref.WeakSet()
 
@@ -78,7 +79,9 @@ class Instruments:
         self._by_correlation = by_correlation
         self.enabled = True
         self._given = provider
-        self._waiting: deque[tuple[Operation, SpanContext | None]] = deque()
+        self._judged: MeterProvider | None = None
+        self._collected_first = False
+        self._waiting: deque[Operation] = deque()
         self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent}
         self._observed: dict[str, Callable[[], Iterable[Observation]]] = {
             names.SESSIONS_ACTIVE: self._active_sessions,
@@ -115,9 +118,13 @@ class Instruments:
         """Record an ended operation; its span lets the SDK link the points to the trace."""
         if operation.kind not in self._writers:
             return
-        # The span's context, and nothing that holds objects of the host.
-        self._waiting.append((operation, None if span is None else span.get_span_context()))
-        if not type(self.provider).__module__.startswith("opentelemetry."):
+        # The record and nothing else: it holds no object of the host, and the garbage collector has one thing to visit.
+        linked = span is not None and span.get_span_context().trace_flags.sampled
+        self._waiting.append(operation if linked else operation.with_ids(operation.id, None))
+        provider = self.provider
+        if provider is not self._judged:
+            self._judged, self._collected_first = provider, type(provider).__module__.startswith("opentelemetry.")
+        if not self._collected_first:
             self.settle()  # only the SDK's readers are known to ask the observable instruments, and first
         elif len(self._waiting) > _MAX_WAITING:
             self.settle(_MAX_WAITING - _BATCH)
@@ -128,13 +135,10 @@ class Instruments:
         waiting = self._waiting
         while len(waiting) > leave:
             try:
-                operation, span_context = waiting.popleft()
+                operation = waiting.popleft()
             except IndexError:  # another thread took it
                 return
-            context = _NOWHERE
-            if span_context is not None:
-                context = trace.set_span_in_context(trace.NonRecordingSpan(span_context), context)
-            self._guard(self._writers[operation.kind], operation, context)
+            self._guard(self._writers[operation.kind], operation, _context_of(operation))
 
     def after_fork(self) -> None:
         """A child process: what waits is handed over by the parent."""
@@ -235,6 +239,14 @@ class Instruments:
     def _swallowed(self) -> Iterable[Observation]:
         for site, count in self._guard:
             yield Observation(count, {names.SWALLOWED_SITE: site})
+
+
+def _context_of(operation: Operation) -> Context:
+    if operation.trace_id is None:
+        return _NOWHERE
+    ids = int(operation.trace_id, 16), int(operation.id, 16)
+    span = trace.NonRecordingSpan(trace.SpanContext(*ids, is_remote=False, trace_flags=_SAMPLED))
+    return trace.set_span_in_context(span, _NOWHERE)
 
 
 def _span_seconds(operation: Operation) -> float:

@@ -170,13 +170,11 @@ class _Driver:
         if isinstance(start, Start):
             for probe in start.probes:
                 self._guard(self._hooks.install, probe)
-            call.live = live = self._guard(self.recorder.begin, start, call.around)
-            if live is None:
-                return None
+            call.live = live = self.recorder.begin(start, call.around)
             call.token = attach(live.context(live.base))
         else:
             call.note = start.data
-            note = self.recorder.scope(call.around)._replace(note=start.data)
+            note = self.recorder.scope(call.around).noting(start.data)
             call.token = attach(with_scope(note, call.around))
         return call
 

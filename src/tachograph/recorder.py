@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, fo
 
 from tachograph import beside, codec, names
 from tachograph.content import capturing
-from tachograph.context import Scope, current, from_baggage, new_id, with_scope
+from tachograph.context import Scope, current, from_baggage, new_id, with_operation
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.redact import error_text
 
@@ -119,10 +119,9 @@ class Live:
         # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
         record, outer = self.record, self.outer
         ids = record.session_id, record.correlation_id
-        context = with_scope(Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit), base)
-        if self.claim is not None:
-            context = set_value(*self.claim, context)
-        return context if self.span is None else trace.set_span_in_context(self.span, context)
+        scope = Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit)
+        context = with_operation(scope, self.span, get_current() if base is None else base)
+        return context if self.claim is None else set_value(*self.claim, context)
 
 
 def _run_of(inside: Live | None) -> Live | None:
@@ -229,7 +228,7 @@ class Recorder:
         else:
             record = record.with_ids(format_span_id(started.span_id), format_trace_id(started.trace_id))
         live = Live(record, span, agent, start, scope, base)
-        if start.kind == "model":
+        if start.kind == "model" and beside.listening():
             live.claim = self._guard(beside.claim)
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:

@@ -51,7 +51,7 @@ class Operation(NamedTuple):
 
     def with_ids(self, operation_id: str, trace_id: str | None) -> Operation:
         """The same operation, by the ids of its span."""
-        return Operation(operation_id, *self[1:12], trace_id, *self[13:])
+        return tuple.__new__(Operation, (operation_id, *self[1:12], trace_id, *self[13:]))
 
     def over(
         self,
@@ -62,8 +62,9 @@ class Operation(NamedTuple):
         attributes: Mapping[str, Any],
     ) -> Operation:
         """The same operation, ended."""
-        # By position, three times as fast as _replace: there is one of these for each operation.
-        return Operation(*self[:6], end_ns, outcome, error_type, error_message, *self[10:14], attributes)
+        # By position and past the named tuple's own constructor, as there is one of these for each operation.
+        ended = (*self[:6], end_ns, outcome, error_type, error_message, *self[10:14], attributes)
+        return tuple.__new__(Operation, ended)
 
     @property
     def span_id(self) -> str | None:

@@ -374,6 +374,7 @@ ON_THE_PATH = {
     "tachograph.integrations.smolagents.run",
 }
 NOT_ON_THE_PATH = {
+    "tachograph.beside:claim": "only beside others",
     "tachograph.clip:Beginning.__init__": "a dataclass, made by position",
     "tachograph.content:Capturing.__init__": "start",
     "tachograph.content:_read": "for views, asked by the program",

@@ -172,7 +172,7 @@ def writings(draw: st.DrawFn) -> Written:
     at_start = draw(facts())
     if subject and draw(st.booleans()):
         at_start[subject] = draw(_texts)
-    at_end = draw(facts(without=at_start))
+    at_end = draw(facts(without={*at_start, names.AGENT_NAME}))  # which is known from the start
     name = draw(st.one_of(_texts, st.just(at_start.get(subject, ""))))
     failed = outcome in ("error", "refused")
     start = draw(st.integers(1, 2**62))

@@ -6,6 +6,7 @@ remote executors see what they saw. What a class only inherits is not patched th
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from smolagents import agents as framework
@@ -29,7 +30,9 @@ def install(hooks: Hooks) -> None:
     hooks.install(Probe(framework.ToolCallingAgent, "process_tool_calls", began=tool.calls_asked))
     hooks.install(Probe(framework.ToolCallingAgent, "execute_tool_call", began=tool.requested, ended=tool.answered))
     hooks.install_family(models.Model, model.METHODS, model.probe)
-    hooks.install_family(tools.BaseTool, ("__call__",), tool.probe)
+    hooks.install_family(
+        tools.BaseTool, ("__call__",), partial(tool.probe, capturing=hooks.recorder.capturing is not None)
+    )
     hooks.install_family(PythonExecutor, ("__call__",), tool.code_probe)
     # Generated code runs in a thread of its own, which starts without any context.
     hooks.install(Carry(local_python_executor, "timeout"))

@@ -32,7 +32,8 @@ class Run:
 
 def run_of(live: Live | None) -> Run | None:
     """What a smolagents run has been through; None for anybody else's operation."""
-    return live.data if live is not None and isinstance(live.data, Run) else None
+    data = None if live is None else live.data
+    return data if type(data) is Run else None
 
 
 def lost(call: Call) -> bool:

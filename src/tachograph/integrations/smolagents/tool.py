@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tachograph.recorder import Facts, Live
 
 
-def probe(owner: type, attribute: str) -> Probe:
+def probe(owner: type, attribute: str, *, capturing: bool) -> Probe:
     """The probe of one class that implements ``__call__``."""
-    return Probe(owner, attribute, began=tool_began, ended=tool_ended)
+    return Probe(owner, attribute, began=tool_began, ended=tool_ended if capturing else None)
 
 
 def mixed_in(tools: Any) -> Iterator[Probe]:
