@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import OrderedDict, deque
+import weakref
+from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph import names
@@ -27,7 +28,7 @@ from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from tachograph.records import Record
@@ -73,6 +74,8 @@ class Ledger:
         self._correlations: OrderedDict[tuple[str, str | None], Tally] = OrderedDict()
         self._newest: tuple[Any, tuple[Tally, ...]] = None, ()
         self._open: dict[str, Operation] = {}
+        self._attended: list[weakref.WeakMethod[Callable[[], list[Operation]]]] = []
+        self._hidden: set[str] = set()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._history: deque[Record] = deque()
         self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
@@ -95,6 +98,14 @@ class Ledger:
                 self._fold()
             finally:
                 self._lock.release()
+
+    def attend(self, under_way: Callable[[], list[Operation]]) -> None:
+        """Ask there as well, whenever somebody reads, for what is under way; for as long as its object lives.
+
+        Args:
+            under_way: a method that gives open records. One that is given no more has ended, and was applied before.
+        """
+        self._attended.append(weakref.WeakMethod(under_way))
 
     def _fold(self) -> None:
         if self._folding:
@@ -123,6 +134,7 @@ class Ledger:
                     tally.open[operation.id] = operation
             return
         self._open.pop(operation.id, None)
+        self._hidden.discard(operation.id)
         ended(operation, tallies)
         self._keep(operation)
 
@@ -168,9 +180,14 @@ class Ledger:
     def _evict(self, tallies: OrderedDict[Any, Tally], what: str) -> None:
         # The longest idle first; one with work under way only when the next few have work under way too, so that
         # an end seldom arrives at a tally that has not seen the start.
+        busy = {
+            key
+            for open_ in self._told(hidden=True)
+            for key in (open_.session_id, (open_.session_id, open_.correlation_id))
+        }
         oldest = list(zip(range(min(32, len(tallies) - 1)), tallies.items(), strict=False))  # not the one just made
-        victim = next((key for _, (key, tally) in oldest if not tally.open), oldest[0][1][0])
-        del tallies[victim]
+        idle = (key for _, (key, tally) in oldest if not tally.open and key not in busy)
+        del tallies[next(idle, oldest[0][1][0])]
         self._evicted[what] += 1
 
     def _tally(self) -> Tally:
@@ -182,12 +199,14 @@ class Ledger:
         Work under way in it counts from nothing when it ends. Returns whether the session was known.
         """
         with self._reading():
-            known = self._sessions.pop(session_id, None) is not None
+            under_way = [open_.id for open_ in (*self._open.values(), *self._told()) if open_.session_id == session_id]
+            known = self._sessions.pop(session_id, None) is not None or under_way != []
             self._newest = None, ()
             for key in [key for key in self._correlations if key[0] == session_id]:
                 del self._correlations[key]
-            for operation in [open_ for open_ in self._open.values() if open_.session_id == session_id]:
-                del self._open[operation.id]
+            for operation_id in under_way:
+                self._open.pop(operation_id, None)
+                self._hidden.add(operation_id)
             self._history = deque(record for record in self._history if record.session_id != session_id)
             return known
 
@@ -202,33 +221,46 @@ class Ledger:
             finally:
                 self._folding = within
 
+    def _told(self, *, hidden: bool = False) -> list[Operation]:
+        """What those who are attended to have under way; with what was hidden when its session was cleared, or not."""
+        methods = [method for reference in self._attended if (method := reference()) is not None]
+        there = [open_ for method in methods for open_ in method() if open_.id not in self._known]
+        return [open_ for open_ in there if hidden or open_.id not in self._hidden]
+
     def _records(self) -> list[Record]:
         with self._reading():
-            return [*self._history, *self._open.values()]
+            return [*self._history, *self._open.values(), *self._told()]
+
+    def _now(self, tally: Tally | None, under_way: list[Operation]) -> Tally | None:
+        if tally is None and under_way:
+            tally = self._tally()
+        return None if tally is None else tally.now(under_way)
 
     def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
         """Figures of a session, or of one request within it; zeros where nothing is known."""
         with self._reading():
+            under_way = [open_ for open_ in self._told() if open_.session_id == session_id]
             if correlation_id is None:
                 tally = self._sessions.get(session_id)
             else:
                 tally = self._correlations.get((session_id, correlation_id))
-            return session_view(session_id, tally)
+                under_way = [open_ for open_ in under_way if open_.correlation_id == correlation_id]
+            return session_view(session_id, self._now(tally, under_way))
 
     def sessions(self) -> list[str]:
         """Ids of the sessions known, the one last active last."""
         with self._reading():
-            return list(self._sessions)
+            return list(dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())]))
 
     def metrics(self) -> Totals:
         """Figures over everything recorded, evicted sessions included."""
         with self._reading():
-            return totals_view(self._total)
+            return totals_view(self._total.now(self._told(hidden=True)))
 
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view("*", self._total)
+            return session_view("*", self._total.now(self._told(hidden=True)))
 
     def audit_log(
         self,
@@ -273,26 +305,30 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return list(self._open.values())
+            return [*self._open.values(), *self._told()]
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""
         with self._reading():
-            source: list[tuple[str, str | None, Tally]]
-            if correlations:
-                source = [(session, correlation, tally) for (session, correlation), tally in self._correlations.items()]
-            else:
-                source = [(session, None, tally) for session, tally in self._sessions.items()]
-            newest = source[max(0, len(source) - count) :]
-            return [(session, correlation, session_view(session, tally)) for session, correlation, tally in newest]
+            under_way = defaultdict[tuple[str, str | None], list[Operation]](list)
+            for open_ in self._told():
+                under_way[open_.session_id, open_.correlation_id if correlations else None].append(open_)
+            known: dict[tuple[str, str | None], Tally | None]
+            known = {**self._correlations} if correlations else {(id_, None): t for id_, t in self._sessions.items()}
+            known |= {key: None for key in under_way if key not in known}
+            newest = list(known.items())[max(0, len(known) - count) :]
+            return [(*key, session_view(key[0], self._now(tally, under_way[key]))) for key, tally in newest]
 
     def stats(self) -> dict[str, Any]:
         """How full the ledger is, and what its bounds have cost."""
         with self._reading():
+            told = self._told()
+            busy = {session_id for session_id, tally in self._sessions.items() if tally.open}
+            busy |= {open_.session_id for open_ in told}
             return {
-                "sessions": len(self._sessions),
-                "active_sessions": sum(1 for tally in self._sessions.values() if tally.open),
-                "open_operations": len(self._open),
+                "sessions": len(self._sessions.keys() | busy),
+                "active_sessions": len(busy),
+                "open_operations": len(self._open) + len(told),
                 "records": len(self._history),
                 "evicted": {
                     **self._evicted,

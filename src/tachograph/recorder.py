@@ -84,6 +84,7 @@ class Live:
         "failures",
         "kind",
         "later",
+        "once",
         "outer",
         "record",
         "span",
@@ -105,6 +106,7 @@ class Live:
         self.failures: list[BaseException] = []
         self.outer = outer
         self.base = base
+        self.once = [True]
         self.watch: Any = None
 
     def add(self, facts: Mapping[str, Any]) -> None:
@@ -165,6 +167,7 @@ class Recorder:
         self._clock = clock
         self._open: dict[str, Live] = {}
         self._ready = False
+        ledger.attend(self.under_way)
         self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
     # ---------------------------------------------------------------------------------------------------- scope
@@ -180,6 +183,10 @@ class Recorder:
     def open(self, kind: Kind) -> list[Live]:
         """The operations of a kind under way, in any thread."""
         return [live for live in list(self._open.values()) if live.kind == kind]
+
+    def under_way(self) -> list[Operation]:
+        """Records of what has begun and not ended."""
+        return [live.record for live in list(self._open.values())]
 
     def first_sight(self, thing: Any) -> bool:
         """Whether an object of the host is seen for the first time. By identity; it is neither hashed nor kept."""
@@ -233,7 +240,6 @@ class Recorder:
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
-        self._guard(self._ledger.apply, record)
         if names.SWITCH_FROM in facts:
             self._guard(self._switched, record, base)
         return live
@@ -247,7 +253,9 @@ class Recorder:
     ) -> None:
         """An operation ends; a second end changes nothing."""
         begun = live.record
-        if self._open.pop(begun.id, None) is None:
+        try:
+            live.once.pop()
+        except IndexError:
             return
         if facts:
             live.add(facts)
@@ -270,6 +278,7 @@ class Recorder:
         end_ns = max(self._clock(), begun.start_ns)
         record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
         self._guard(self._ledger.apply, record)
+        self._open.pop(begun.id, None)
         if live.span is not None:
             self._guard(self._end_span, live.span, record, later, content)
         self._guard(self._instruments.ended, record, live.span)
@@ -281,6 +290,8 @@ class Recorder:
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
+        for live in self._open.values():
+            live.once.clear()
         self._open.clear()
 
     def abandon_all(self) -> None:

@@ -118,18 +118,20 @@ class Tally:
         )
 
     # ------------------------------------------------------------------------------------------------ the fold
-    def now(self) -> Tally:
-        """The counters of this moment, those of what is under way included. To be read only."""
-        if not self.open:
+    def now(self, more: Iterable[Operation] = ()) -> Tally:
+        """The counters of this moment, those of what is under way, here and in ``more``, included. To be read only."""
+        under_way = {**self.open, **{operation.id: operation for operation in more}}
+        if not under_way:
             return self
         # A copy, as the end of an operation will count it whole.
         tally = replace(
             self,
+            open=under_way,
             agents={name: replace(agent) for name, agent in self.agents.items()},
             tools={name: replace(tool) for name, tool in self.tools.items()},
             switches=dict(self.switches),
         )
-        for operation in self.open.values():
+        for operation in under_way.values():
             tally.began(operation)
         return tally
 

@@ -86,7 +86,6 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
     """The figures a tally holds."""
     if tally is None:
         return SessionMetrics(session_id=session_id, cost=_cost({}), complete=not reasons, reasons=list(reasons))
-    tally = tally.now()
     total = tally.tokens
     return SessionMetrics(
         session_id=session_id,

@@ -41,7 +41,6 @@ class Totals:
 
 def totals_view(tally: Tally) -> Totals:
     """The figures of the tally that has seen everything."""
-    tally = tally.now()
     return Totals(
         agent_switches=dict(sorted(tally.switches.items())),
         agent_processing={
