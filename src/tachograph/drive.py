@@ -27,6 +27,8 @@ else:  # generic from wrapt 2 on
 
 
 class _BoundStandIn(_BoundFunction):
+    __slots__ = ()  # one is made for each call
+
     def __copy__(self) -> Any:
         return self
 
@@ -44,6 +46,7 @@ class _BoundStandIn(_BoundFunction):
 class StandIn(_Function):
     """A function or method in the place of the host's: copied and pickled as the host's would be."""
 
+    __slots__ = ()
     __bound_function_wrapper__ = _BoundStandIn
 
     def __copy__(self) -> Any:

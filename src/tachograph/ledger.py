@@ -113,13 +113,8 @@ class Ledger:
         self._folding = True
         try:
             while self._inbox:
-                waiting = [self._inbox.popleft() for _ in range(len(self._inbox))]
-                over = {record.id for record in waiting if isinstance(record, Operation) and record.end_ns is not None}
-                for record in waiting:
-                    if isinstance(record, Event):
-                        self._guard(self._event, record)
-                    elif record.end_ns is not None or record.id not in over:
-                        self._guard(self._operation, record)
+                record = self._inbox.popleft()
+                self._guard(self._event if isinstance(record, Event) else self._operation, record)
         finally:
             self._folding = False
 

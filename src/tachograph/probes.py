@@ -88,8 +88,14 @@ class Call(Watch):
         self._driver.over(self, error)
 
     def returned(self, result: Any) -> Any:
-        """It gave this."""
-        return self._driver.returned(self, result)
+        """It gave this; gives it again, driven if it is worked off later."""
+        driver = self._driver
+        if driver.item is not None or (self.live is not None and self.live.deferred):
+            driven = driver.driven(self, result)
+            if driven is not None:
+                return driven
+        driver.over(self, None, result)
+        return result
 
 
 class Note(NamedTuple):
@@ -147,10 +153,11 @@ def _label(owner: Any, attribute: str) -> str:
 class _Driver:
     """Takes down the facts of the calls of one probed callable, before and after; :func:`drive` makes them."""
 
-    __slots__ = ("_guard", "_hooks", "_probe", "recorder")
+    __slots__ = ("_guard", "_hooks", "_probe", "item", "recorder")
 
     def __init__(self, probe: Probe, hooks: Hooks) -> None:
         self._probe = probe
+        self.item = probe.item
         self._hooks = hooks
         self.recorder = hooks.recorder
         self._guard = hooks.guard
@@ -190,22 +197,16 @@ class _Driver:
         # An exception holds the frames it passed through, and they this call: do not close that circle.
         call.result = call.error = None
 
-    def returned(self, call: Call, result: Any) -> Any:
-        """The call gave this; gives it again, driven if it is worked off later."""
-        item = self._probe.item
-        if item is not None or (call.live is not None and call.live.deferred):
-            stream = Stream(
-                self._guard,
-                live=call.live,
-                context=None if call.live is None else call.live.context,
-                item=None if item is None else functools.partial(item, call),
-                over=functools.partial(self.over, call),
-            )
-            driven = streamed(result, stream)
-            if driven is not None:
-                return driven
-        self.over(call, None, result)
-        return result
+    def driven(self, call: Call, result: Any) -> Any:
+        """The same result, driven; None if it is nothing that is worked off later."""
+        stream = Stream(
+            self._guard,
+            live=call.live,
+            context=None if call.live is None else call.live.context,
+            item=None if self.item is None else functools.partial(self.item, call),
+            over=functools.partial(self.over, call),
+        )
+        return streamed(result, stream)
 
 
 def _outcome(error: BaseException) -> Outcome:

@@ -213,8 +213,12 @@ class Recorder:
             facts[names.NESTED] = True
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
-        around = trace.get_current_span(base).get_span_context()
-        around_id = format_span_id(around.span_id) if around.is_valid else None
+        current_span = trace.get_current_span(base)
+        if parent is not None and current_span is parent.span:
+            around_id: str | None = parent.record.id
+        else:
+            around = current_span.get_span_context()
+            around_id = format_span_id(around.span_id) if around.is_valid else None
         record = Operation(
             "",
             start.kind,
@@ -229,11 +233,12 @@ class Recorder:
         )
         span = self._guard(self._start_span, start, record, base, around_id)
         started = None if span is None else span.get_span_context()
-        if started is None or not started.is_valid or started.span_id == around.span_id:
+        span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
+        if started is None or span_id is None or span_id == around_id:
             # No SDK is at work: the API hands the surrounding span back, or an empty one.
             span, record = None, record.with_ids(os.urandom(8).hex(), None)
         else:
-            record = record.with_ids(format_span_id(started.span_id), format_trace_id(started.trace_id))
+            record = record.with_ids(span_id, format_trace_id(started.trace_id))
         live = Live(record, span, agent, start, scope, base)
         if start.kind == "model" and beside.listening():
             live.claim = self._guard(beside.claim)
