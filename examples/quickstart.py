@@ -63,7 +63,7 @@ def told_of(entry: dict[str, object]) -> str | None:
 
 def quickstart() -> None:
     """Run the team once and show its session."""
-    real = "OPENAI_API_KEY" in os.environ
+    real = bool(os.environ.get("OPENAI_API_KEY"))
     with contextlib.ExitStack() as stack:
         llm = None
         if not real:

@@ -661,3 +661,62 @@ def test_stats_say_how_full_it_is() -> None:
         "evicted": {"sessions": 0, "correlations": 0, "records": 0, "requests": 0, "names": 0},
     }
     assert [identifier(2)] == [begun.id for begun in ledger.open_operations()]
+
+
+# ------------------------------------------------------------------------------------------------ what is under way
+class Recording:
+    """Somebody who has work under way."""
+
+    def __init__(self, *open_: Operation) -> None:
+        self.open = list(open_)
+
+    def under_way(self) -> list[Operation]:
+        """What it is."""
+        return self.open
+
+
+def test_what_is_under_way_elsewhere_is_seen() -> None:
+    """Who is attended to need not tell of starts: figures, sessions, audit log and timeline show them at once."""
+    ledger, begun = Ledger(), operation(1, took=None, session="s", request="r")
+    recording = Recording(begun, operation(2, "tool", "look", took=None, session="s", request="r"))
+    ledger.attend(recording.under_way)
+
+    assert ledger.sessions() == ["s"]
+    for metrics in (ledger.total(), ledger.session_metrics("s"), ledger.session_metrics("s", "r")):
+        assert (metrics.active_requests, metrics.tool_calls, metrics.status) == (1, 1, "active")
+    assert [metrics.active_requests for _, _, metrics in ledger.recent(9)] == [1]
+    assert (ledger.stats()["active_sessions"], ledger.stats()["open_operations"]) == (1, 2)
+    assert ledger.open_operations() == recording.open
+    assert len(ledger.timeline(session_id="s").entries) == 2
+
+
+def test_what_has_ended_is_under_way_no_more() -> None:
+    """An end that was applied counts once, also while the start is still told."""
+    ledger, recording = Ledger(), Recording(operation(1, took=None))
+    ledger.attend(recording.under_way)
+    ledger.apply(operation(1))
+
+    assert (ledger.total().total_requests, ledger.total().active_requests) == (1, 0)
+    assert ledger.open_operations() == []
+    assert len(ledger.timeline().entries) == 1
+
+
+def test_a_cleared_session_forgets_what_is_under_way_elsewhere() -> None:
+    """It counts from nothing when it ends; the totals have it all the time."""
+    ledger, recording = Ledger(), Recording(operation(1, took=None))
+    ledger.attend(recording.under_way)
+
+    assert ledger.clear_session("s")
+    assert (ledger.session_metrics("s").active_requests, ledger.total().active_requests) == (0, 1)
+    ledger.apply(operation(1))
+    assert (ledger.session_metrics("s").total_requests, ledger.stats()["open_operations"]) == (1, 0)
+
+
+def test_who_is_gone_is_not_asked() -> None:
+    """The ledger keeps nobody alive whom it attends to."""
+    ledger, recording = Ledger(), Recording(operation(1, took=None))
+    ledger.attend(recording.under_way)
+    del recording
+    gc.collect()
+
+    assert ledger.open_operations() == []
