@@ -30,7 +30,7 @@ from support.records import (
 )
 from tachograph import codec, names
 from tachograph.context import Scope, with_scope
-from tachograph.recorder import Live, Start
+from tachograph.live import Live, Start
 from tachograph.records import Event
 from tachograph.testing import Capture, TickingClock, capture
 

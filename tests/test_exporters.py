@@ -17,7 +17,7 @@ from tachograph import LedgerSpanExporter, names, session
 from tachograph.config import ConfigError
 from tachograph.exporters import asked_exporters, make_exporter
 from tachograph.ledger import Ledger
-from tachograph.recorder import Start
+from tachograph.live import Start
 
 if TYPE_CHECKING:
     from tachograph.testing import Capture

@@ -18,14 +18,14 @@ from tachograph import names, session
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
 from tachograph.ledger import Ledger
-from tachograph.recorder import Start
+from tachograph.live import Start
 from tachograph.records import Operation
 from tachograph.testing import TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tachograph.recorder import Facts, Live
+    from tachograph.live import Facts, Live
     from tachograph.records import Kind, Outcome
     from tachograph.testing import Capture
 

@@ -13,13 +13,13 @@ from opentelemetry.trace import SpanKind
 
 from tachograph import codec, names
 from tachograph.context import Scope, with_scope
-from tachograph.recorder import Start
+from tachograph.live import Start
 from tachograph.testing import TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tachograph.recorder import Live
+    from tachograph.live import Live
     from tachograph.records import Kind
     from tachograph.testing import Capture
 

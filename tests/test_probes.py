@@ -23,8 +23,8 @@ from opentelemetry.context import attach, detach, get_current, get_value, set_va
 from support import hosts
 from tachograph import runtime
 from tachograph.context import current
+from tachograph.live import Start
 from tachograph.probes import Call, Carry, Note, Probe, descendants, when_imported
-from tachograph.recorder import Start
 from tachograph.testing import capture
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from support.programs import Programs
 from tachograph import names, runtime, session
 from tachograph.context import Scope, with_scope
 from tachograph.guard import Guard
+from tachograph.live import Start
 from tachograph.processors import LogStamp, SpanStamp
-from tachograph.recorder import Start
 from tachograph.testing import capture
 
 if TYPE_CHECKING:

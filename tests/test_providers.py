@@ -173,7 +173,7 @@ if when == "after":
     trace.set_tracer_provider(own)
 
 from tachograph import runtime
-from tachograph.recorder import Start
+from tachograph.live import Start
 
 recorder = runtime.current().recorder
 recorder.end(recorder.begin(Start("agent", "a")))

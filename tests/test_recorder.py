@@ -29,13 +29,14 @@ from tachograph.codec import operation_from_span
 from tachograph.config import Config
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
-from tachograph.recorder import Start
+from tachograph.live import Start
 from tachograph.testing import TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tachograph.recorder import Live, Recorder
+    from tachograph.live import Live
+    from tachograph.recorder import Recorder
     from tachograph.records import Operation
     from tachograph.testing import Capture
 

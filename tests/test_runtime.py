@@ -19,8 +19,8 @@ from support.programs import Programs
 from tachograph import names, runtime, session
 from tachograph.config import Config, ConfigError
 from tachograph.frameworks import IntegrationError
+from tachograph.live import Start
 from tachograph.probes import Probe
-from tachograph.recorder import Start
 from tachograph.testing import capture
 
 if TYPE_CHECKING:
@@ -393,7 +393,7 @@ import threading
 
 import tachograph
 from tachograph import runtime
-from tachograph.recorder import Start
+from tachograph.live import Start
 from told import tell
 
 

@@ -8,7 +8,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 
 import tachograph
 from tachograph import names
-from tachograph.recorder import Start
+from tachograph.live import Start
 from tachograph.series import forget_idle
 from tachograph.testing import Capture, capture
 

@@ -21,7 +21,7 @@ from opentelemetry.context import attach, detach, get_current
 import tachograph
 from tachograph import bind, correlation, names, runtime, session
 from tachograph.context import Scope, current, with_scope
-from tachograph.recorder import Start
+from tachograph.live import Start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

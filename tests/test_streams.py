@@ -17,8 +17,8 @@ from opentelemetry.context import Context, attach, detach, get_current, get_valu
 
 from tachograph import names, streams
 from tachograph.guard import Guard
+from tachograph.live import Start
 from tachograph.probes import Probe
-from tachograph.recorder import Start
 from tachograph.streams import Stream, streamed, within
 
 if TYPE_CHECKING:

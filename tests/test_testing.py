@@ -12,8 +12,8 @@ import tachograph
 from tachograph import names, runtime, session
 from tachograph.config import Config, ConfigError
 from tachograph.frameworks import IntegrationError
+from tachograph.live import Start
 from tachograph.probes import Probe
-from tachograph.recorder import Start
 from tachograph.testing import OrderedIds, TickingClock, capture
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from opentelemetry.context import attach, get_current
 
 from tachograph.context import current, with_scope
 from tachograph.drive import StandIn, Watch, drive
-from tachograph.recorder import Start
+from tachograph.live import Start
 from tachograph.streams import Stream, streamed, within
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from tachograph.guard import Guard
-    from tachograph.recorder import Facts, Live, Recorder
+    from tachograph.live import Facts, Live
+    from tachograph.recorder import Recorder
     from tachograph.records import Outcome
 
 

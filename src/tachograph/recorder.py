@@ -10,17 +10,18 @@ import itertools
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current, set_value
+from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
 from tachograph.content import capturing
-from tachograph.context import Scope, current, from_baggage, new_id, with_operation
-from tachograph.records import Event, Kind, Operation, Outcome
+from tachograph.context import Scope, current, from_baggage, new_id
+from tachograph.live import Live, run_of
+from tachograph.records import Event, Operation
 from tachograph.redact import error_text
 
 if TYPE_CHECKING:
@@ -34,100 +35,11 @@ if TYPE_CHECKING:
     from tachograph.guard import Guard
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
-
-Facts = dict[str, Any]
-"""Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
+    from tachograph.live import Start
+    from tachograph.records import Kind, Outcome
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
-
-
-class Start(NamedTuple):
-    """What an integration says when an operation begins.
-
-    Args:
-        kind: of operation.
-        name: what the views tabulate it by.
-        facts: attributes known now.
-        data: the integration's own state of this operation; nobody else looks at it.
-        parent: the enclosing operation where context was lost but it is known all the same.
-        in_process: a model that runs in this process rather than behind a server.
-        refused: the call never ran.
-        deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
-        probes: to install before the call goes on, as only now it is known what will run inside it.
-        content: what it is given, where content is captured.
-    """
-
-    kind: Kind
-    name: str
-    facts: Mapping[str, Any] = {}
-    data: Any = None
-    parent: Live | None = None
-    in_process: bool = False
-    refused: bool = False
-    deferred: bool = False
-    probes: tuple[Any, ...] = ()
-    content: Content | None = None
-
-
-class Live:
-    """An operation under way: its record so far, its span, and the scope of what runs inside it."""
-
-    __slots__ = (
-        "__weakref__",
-        "agent",
-        "base",
-        "claim",
-        "content",
-        "data",
-        "deferred",
-        "failures",
-        "kind",
-        "later",
-        "once",
-        "outer",
-        "record",
-        "span",
-        "watch",
-    )
-
-    def __init__(
-        self, record: Operation, span: Span | None, agent: Live | None, start: Start, outer: Scope, base: Context
-    ) -> None:
-        self.kind: Kind = start.kind
-        self.record = record
-        self.span = span
-        self.agent = agent
-        self.claim: tuple[str, Any] | None = None
-        self.content = start.content
-        self.data = start.data
-        self.deferred = start.deferred
-        self.later: Facts = {}
-        self.failures: list[BaseException] = []
-        self.outer = outer
-        self.base = base
-        self.once = [True]
-        self.watch: Any = None
-
-    def add(self, facts: Mapping[str, Any]) -> None:
-        """Facts learned on the way; unknown ones (None) take nothing back."""
-        later = self.later
-        for name, value in facts.items():
-            if value is not None:
-                later[name] = value
-
-    def context(self, base: Context | None = None) -> Context:
-        """``base`` (default: the current context), with this operation as what is going on."""
-        # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
-        record, outer = self.record, self.outer
-        ids = record.session_id, record.correlation_id
-        scope = Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit)
-        context = with_operation(scope, self.span, get_current() if base is None else base)
-        return context if self.claim is None else set_value(*self.claim, context)
-
-
-def _run_of(inside: Live | None) -> Live | None:
-    return inside if inside is None or inside.kind == "agent" else inside.agent
 
 
 class Recorder:
@@ -207,7 +119,7 @@ class Recorder:
             base = get_current()
         scope = self.scope(base)
         parent: Live | None = scope.operation
-        agent = _run_of(parent)
+        agent = run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
         if start.kind == "agent" and agent is not None:
             facts[names.NESTED] = True

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from tachograph.guard import Guard
-    from tachograph.recorder import Live
+    from tachograph.live import Live
 
     _Proxy = wrapt.ObjectProxy[Any]
 else:  # generic from wrapt 2 on

@@ -25,9 +25,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import tachograph
 from support import day, hosts, injection
+from tachograph.live import Start
 from tachograph.probes import Probe
 from tachograph.processors import LogStamp
-from tachograph.recorder import Start
 
 if TYPE_CHECKING:
     import types
@@ -366,6 +366,7 @@ ON_THE_PATH = {
     "tachograph.streams",
     "tachograph.probes",
     "tachograph.processors",
+    "tachograph.live",
     "tachograph.recorder",
     "tachograph.integrations.smolagents.agent",
     "tachograph.integrations.smolagents.content",

@@ -13,14 +13,14 @@ from tachograph import names
 from tachograph.integrations.smolagents import content, model, tool
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of, shown_name
+from tachograph.live import Start
 from tachograph.probes import Probe
-from tachograph.recorder import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tachograph.live import Facts, Live
     from tachograph.probes import Call
-    from tachograph.recorder import Facts, Live
 
 _MAX_RECOVERED = 1_000
 _MAX_DESCRIPTION = 500

@@ -11,14 +11,14 @@ from tachograph import names
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import owner_of, run_of
+from tachograph.live import Start
 from tachograph.probes import Probe
-from tachograph.recorder import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tachograph.live import Facts
     from tachograph.probes import Call
-    from tachograph.recorder import Facts
 
 METHODS: Final = ("generate", "generate_stream")
 

@@ -8,8 +8,8 @@ from tachograph.content import Sent
 from tachograph.context import current
 
 if TYPE_CHECKING:
+    from tachograph.live import Live
     from tachograph.probes import Call
-    from tachograph.recorder import Live
 
 
 class Run:

@@ -13,14 +13,14 @@ from tachograph import names
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of
+from tachograph.live import Start
 from tachograph.probes import Note, Probe
-from tachograph.recorder import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tachograph.live import Facts, Live
     from tachograph.probes import Call
-    from tachograph.recorder import Facts, Live
 
 
 def probe(owner: type, attribute: str, *, capturing: bool) -> Probe:

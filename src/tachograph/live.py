@@ -1,0 +1,114 @@
+"""An operation from its start to its end: what an integration says of it, and what is known while it lasts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.context import get_current, set_value
+
+from tachograph.context import Scope, with_operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from tachograph.content import Content
+    from tachograph.records import Kind, Operation
+
+Facts = dict[str, Any]
+"""Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
+
+
+class Start(NamedTuple):
+    """What an integration says when an operation begins.
+
+    Args:
+        kind: of operation.
+        name: what the views tabulate it by.
+        facts: attributes known now.
+        data: the integration's own state of this operation; nobody else looks at it.
+        parent: the enclosing operation where context was lost but it is known all the same.
+        in_process: a model that runs in this process rather than behind a server.
+        refused: the call never ran.
+        deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
+        probes: to install before the call goes on, as only now it is known what will run inside it.
+        content: what it is given, where content is captured.
+    """
+
+    kind: Kind
+    name: str
+    facts: Mapping[str, Any] = {}
+    data: Any = None
+    parent: Live | None = None
+    in_process: bool = False
+    refused: bool = False
+    deferred: bool = False
+    probes: tuple[Any, ...] = ()
+    content: Content | None = None
+
+
+class Live:
+    """An operation under way: its record so far, its span, and the context of what runs inside it.
+
+    ``outer`` and ``base`` are what it began in; ``later`` are facts learned since; ``once`` is emptied by whoever ends
+    it first; ``failures`` are those of runs inside it, to tell its own from handed-up ones.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "base",
+        "claim",
+        "content",
+        "data",
+        "deferred",
+        "failures",
+        "kind",
+        "later",
+        "once",
+        "outer",
+        "record",
+        "span",
+        "watch",
+    )
+
+    def __init__(
+        self, record: Operation, span: Span | None, agent: Live | None, start: Start, outer: Scope, base: Context
+    ) -> None:
+        self.kind: Kind = start.kind
+        self.record = record
+        self.span = span
+        self.agent = agent
+        self.claim: tuple[str, Any] | None = None
+        self.content = start.content
+        self.data = start.data
+        self.deferred = start.deferred
+        self.later: Facts = {}
+        self.failures: list[BaseException] = []
+        self.outer = outer
+        self.base = base
+        self.once = [True]
+        self.watch: Any = None
+
+    def add(self, facts: Mapping[str, Any]) -> None:
+        """Facts learned on the way; unknown ones (None) take nothing back."""
+        later = self.later
+        for name, value in facts.items():
+            if value is not None:
+                later[name] = value
+
+    def context(self, base: Context | None = None) -> Context:
+        """``base`` (default: the current context), with this operation as what is going on."""
+        # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
+        record, outer = self.record, self.outer
+        ids = record.session_id, record.correlation_id
+        scope = Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit)
+        context = with_operation(scope, self.span, get_current() if base is None else base)
+        return context if self.claim is None else set_value(*self.claim, context)
+
+
+def run_of(inside: Live | None) -> Live | None:
+    """The agent run that what happens inside ``inside`` belongs to."""
+    return inside if inside is None or inside.kind == "agent" else inside.agent
