@@ -63,7 +63,6 @@ class Stream(Watch):
         "_ours",
         "_over",
         "_resumed_ns",
-        "_theirs",
         "guard",
         "kind",
     )
@@ -86,7 +85,6 @@ class Stream(Watch):
         self._over = over
         self._base: Context | None = None
         self._ours: Context | None = None
-        self._theirs: Context | None = None
         self._leaving = False
         self._active_ns = 0
         self._resumed_ns: int | None = None
@@ -100,7 +98,7 @@ class Stream(Watch):
             self._resumed_ns = time.perf_counter_ns()
         self.token = None
         if self._context is not None:
-            around = self._theirs
+            around = self._theirs()
             if around is None:
                 base = get_current()
                 if base is not self._base:
@@ -111,14 +109,12 @@ class Stream(Watch):
 
     def returned(self, result: Any) -> Any:
         """A step gave a value; those of awaitables are futures, which are the event loop's business."""
-        self._left()
         if self.kind is types.GeneratorType:
             self._yielded(result)
         return result
 
     def failed(self, error: BaseException) -> None:
         """A step gave no value: it stopped for good, but for the steps of asynchronous generators."""
-        self._left()
         if self.kind is types.AsyncGeneratorType and isinstance(error, StopIteration):
             self._yielded(error.value)
         elif isinstance(error, (StopIteration, StopAsyncIteration)):
@@ -129,7 +125,7 @@ class Stream(Watch):
     def simply(self, inner: Any, items: Iterator[Any]) -> Generator[Any, Any, Step] | None:
         """The steps of a consumer who only asks for the next item, at a fraction of the cost; None if not to be had."""
         # Where the host's code has made a context of its own current, each step has to restore that.
-        if self.kind is not types.GeneratorType or self._leaving or self._theirs is not None or CURRENT is None:
+        if self.kind is not types.GeneratorType or self._leaving or self._theirs() is not None or CURRENT is None:
             return None
         steps = self._simply(inner, items, CURRENT)
         next(steps)  # from here on nothing of ours can fail
@@ -149,7 +145,7 @@ class Stream(Watch):
                 except BaseException as error:  # noqa: BLE001 - it is on its way to the host's generator
                     return type(error), inner.throw, iter((error,))
                 item = None
-                if given is not None or (ours is not None and current() is not base) or self._theirs is not None:
+                if given is not None or (ours is not None and current() is not base) or self.left is not ours:
                     return None, step, iter((given,))
                 if ours is not None:
                     token = enter(ours)
@@ -161,17 +157,16 @@ class Stream(Watch):
                 finally:
                     spent += clock() - began
                     if ours is not None:
-                        if current() is not ours:
-                            self._theirs = current()
+                        self.left = current()
                         leave(token)
                 if look is not None:
                     guard(look, item)
         finally:
             self._active_ns += spent
 
-    def _left(self) -> None:
-        self._theirs = None if self.left is self._ours else self.left
-        self.left = None
+    def _theirs(self) -> Context | None:
+        # What the host's code has made current on top of our context, and left so when it stopped.
+        return None if self.left is self._ours else self.left
 
     def _pause(self) -> None:
         if self._resumed_ns is not None:
