@@ -176,6 +176,9 @@ TESTED_ELSEWHERE = {
     "cli/started.py": "cli/test_run.py",
     "cli/start/sitecustomize.py": "cli/test_run.py",
     "integrations/__init__.py": "test_frameworks.py",
+    "server/__init__.py": "test_house.py",
+    "sources/__init__.py": "test_house.py",
+    "store/__init__.py": "test_house.py",
     "views/__init__.py": "test_house.py",
 }
 """Modules without a test file of their own name, and where they are tested: values, doors and starters."""

@@ -1,4 +1,4 @@
-"""The ledger: what happened, in memory, answering at once.
+"""The ledger: what happened, in memory, answering at once. A :class:`~tachograph.sources.Source` like any other.
 
 Counters are folded as records arrive (:mod:`tachograph.tally`), a few at a time and always before anybody reads, and
 cost nothing to read; detail is kept as the newest records and folded when somebody asks (audit log, timeline).
@@ -80,6 +80,11 @@ class Ledger:
         self._history: deque[Record] = deque()
         self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
         self.after_fork()
+
+    @property
+    def place(self) -> str:
+        """What is read here, as every source says."""
+        return "memory"
 
     def after_fork(self) -> None:
         """Make the lock anew: another thread may have held it when this process was forked off."""
@@ -244,8 +249,7 @@ class Ledger:
 
     def sessions(self) -> list[str]:
         """Ids of the sessions known, the one last active last."""
-        with self._reading():
-            return list(dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())]))
+        return self._listed(deleted=False)
 
     def metrics(self) -> Totals:
         """Figures over everything recorded, evicted sessions included."""
@@ -296,6 +300,27 @@ class Ledger:
     def timeline(self, *, session_id: str | None = None, correlation_id: str | None = None) -> Timeline:
         """What happened when, inside what, of a session, of a request or of everything."""
         return timeline_view(self._records(), session_id=session_id, correlation_id=correlation_id)
+
+    def session_count(self, *, deleted: bool = False) -> int:
+        """Sessions known; with ``deleted`` those hidden by deletion too."""
+        return len(self._listed(deleted=deleted))
+
+    def session_list(self, *, limit: int | None = None, offset: int = 0, deleted: bool = False) -> list[SessionMetrics]:
+        """Figures of sessions, the one last active first, ``offset`` of them left out."""
+        listed = self._listed(deleted=deleted)[::-1]
+        return [self.session_metrics(known) for known in listed[offset : None if limit is None else offset + limit]]
+
+    def _listed(self, *, deleted: bool) -> list[str]:
+        with self._reading():
+            known = dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())])
+            return [id_ for id_ in known if deleted or (tally := self._sessions.get(id_)) is None or not tally.deleted]
+
+    def records(self, session_id: str | None = None) -> Iterator[Record]:
+        """The newest records, of a session or of all: ended ones in order of arrival, then open ones."""
+        return (record for record in self._records() if session_id is None or record.session_id == session_id)
+
+    def close(self) -> None:
+        """Nothing to give back."""
 
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""

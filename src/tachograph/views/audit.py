@@ -60,15 +60,22 @@ def audit_view(
         for record in records
         if (session_id is None or record.session_id == session_id)
         and (correlation_id is None or record.correlation_id == correlation_id)
-        for timed in _entries(record)
+        and (since_ns is None or last_moment(record) >= since_ns)
+        for timed in entries(record)
         if wanted(timed[0], timed[3])
     ]
     found.sort(key=lambda timed: timed[:3])
-    entries = [entry for *_, entry in found]
-    return entries if limit is None else entries[len(entries) - min(limit, len(entries)) :]
+    log = [entry for *_, entry in found]
+    return log if limit is None else log[len(log) - min(limit, len(log)) :]
 
 
-def _entries(record: Record) -> Iterator[_Timed]:
+def last_moment(record: Record) -> int:
+    """When the last entry of a record is, in nanoseconds since the epoch."""
+    return record.timestamp_ns if isinstance(record, Event) else record.end_ns or record.start_ns
+
+
+def entries(record: Record) -> Iterator[_Timed]:
+    """The entries a record gives: moment, rank among equals, event id, entry."""
     if isinstance(record, Event):
         yield (
             record.timestamp_ns,

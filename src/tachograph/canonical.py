@@ -1,0 +1,74 @@
+"""Records and counters as text: one spelling for each, which is what is stored, hashed and exported.
+
+JSON in ASCII, keys sorted, what is absent left out. Reading gives back what was written, types included: the values of
+an operation's attributes that are lists in JSON were tuples.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
+
+from tachograph.records import Event, Operation
+from tachograph.tally import AgentTally, ModelTally, Tally, ToolTally
+
+if TYPE_CHECKING:
+    from tachograph.records import Record
+
+_write: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=repr).encode
+_NOT_KEPT: Final = frozenset({"max_names", "max_requests", "open", "requests"})
+_COUNTERS: Final = tuple(field.name for field in fields(Tally) if field.name not in _NOT_KEPT)
+_TABLES: Final[dict[str, Any]] = {"models": ModelTally, "agents": AgentTally, "tools": ToolTally}
+
+
+def record_text(record: Record) -> str:
+    """A record as one line of JSON."""
+    return _write({name: value for name, value in zip(record._fields, record, strict=True) if value is not None})
+
+
+def record_from_text(text: str | bytes) -> Record:
+    """The record that :func:`record_text` wrote.
+
+    Raises:
+        ValueError: for text that is no record.
+    """
+    try:
+        found = json.loads(text)
+        if "kind" not in found:
+            return Event(**{"correlation_id": None, **found})
+        facts = found.get("attributes", {})
+        found["attributes"] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()
+        }
+        return Operation(**found)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{text[:80]!r} is no record of an operation or event: {error}") from None
+
+
+def tally_text(tally: Tally) -> str:
+    """The counters of a tally: neither what is under way nor its list of calls."""
+    found: dict[str, Any] = {}
+    for name in _COUNTERS:
+        value = getattr(tally, name)
+        if name in _TABLES:
+            value = {key: [getattr(row, field.name) for field in fields(row)] for key, row in value.items()}
+        if value:
+            found[name] = value
+    return _write(found)
+
+
+def tally_from_text(text: str | bytes, *, max_names: int = 200, max_requests: int = 100) -> Tally:
+    """A tally with the counters that :func:`tally_text` wrote.
+
+    Raises:
+        ValueError: for text that is no tally.
+    """
+    try:
+        found = json.loads(text)
+        for name, row in _TABLES.items():
+            found[name] = {key: row(*values) for key, values in found.get(name, {}).items()}
+        return Tally(max_names=max_names, max_requests=max_requests, requests=deque(), **found)
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{text[:80]!r} is no tally: {error}") from None

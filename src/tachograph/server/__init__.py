@@ -1,0 +1,1 @@
+"""The web side: what a source answers, over HTTP."""

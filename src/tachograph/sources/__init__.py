@@ -1,0 +1,81 @@
+"""FAMILY: where recorded sessions are read from. The same session gives the same answers wherever it is kept.
+
+The ledger is a source by itself (memory); each file here is another. Who reads (the command line, the server) is handed
+a :class:`Source` and asks it; it neither knows nor cares which.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from tachograph.records import Operation, Record
+    from tachograph.views.audit import Entry
+    from tachograph.views.session import SessionMetrics
+    from tachograph.views.timeline import Timeline
+    from tachograph.views.totals import Totals
+
+
+class SourceError(ValueError):
+    """Something cannot be read as recorded sessions; the message names it and the fix."""
+
+
+class Source(Protocol):
+    """Recorded sessions, to be asked about. Thread-safe."""
+
+    @property
+    def place(self) -> str:
+        """What it reads, for people: ``memory``, or a path."""
+
+    def session_count(self, *, deleted: bool = False) -> int:
+        """Sessions there are; with ``deleted`` those hidden by deletion too."""
+
+    def session_list(self, *, limit: int | None = None, offset: int = 0, deleted: bool = False) -> list[SessionMetrics]:
+        """Figures of sessions, the one last active first, ``offset`` of them left out."""
+
+    def sessions(self) -> list[str]:
+        """Ids of all sessions that are not deleted, the one last active last."""
+
+    def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
+        """Figures of a session, or of one request within it; zeros where nothing is known."""
+
+    def metrics(self) -> Totals:
+        """Figures over everything recorded."""
+
+    def total(self) -> SessionMetrics:
+        """Everything recorded, in the shape of one session with the id ``*``."""
+
+    def audit_log(
+        self,
+        *,
+        session_id: str | None = None,
+        event_type: str | None = None,
+        category: str | None = None,
+        correlation_id: str | None = None,
+        critical: bool | None = None,
+        since: str | datetime | float | None = None,
+        limit: int | None = None,
+    ) -> list[Entry]:
+        """Who did, asked and decided what, oldest first; with ``limit`` the newest so many.
+
+        Raises:
+            ValueError: for a type, category, moment or limit that is none.
+        """
+
+    def timeline(self, *, session_id: str | None = None, correlation_id: str | None = None) -> Timeline:
+        """What happened when, inside what, of a session, of a request or of everything."""
+
+    def records(self, session_id: str | None = None) -> Iterator[Record]:
+        """What the answers are made from: of a session or of all, ended ones in order of arrival, then open ones."""
+
+    def open_operations(self) -> list[Operation]:
+        """What has begun and not ended, oldest first."""
+
+    def stats(self) -> dict[str, Any]:
+        """How much is kept, and what bounds have cost."""
+
+    def close(self) -> None:
+        """Give back what reading holds. Closing twice is fine."""

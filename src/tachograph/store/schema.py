@@ -1,0 +1,215 @@
+"""The database: its tables, how it grew, how it is opened.
+
+One SQLite file in WAL mode, which several processes write and read at once. Every record is one row and one link of
+its writer's chain (:mod:`tachograph.store.chain`); counters of each session, of each request and of everything are kept
+in the transaction that adds the records, so that reading them folds nothing. The tables may be read with any SQLite
+tool; ``body`` is the JSON of :mod:`tachograph.canonical`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+APPLICATION_ID: Final = 0x54616368
+"""``PRAGMA application_id`` of a store: "Tach"."""
+
+SCOPES: Final = {"total": 0, "session": 1, "request": 2}
+"""What a row of ``counters`` counts."""
+
+
+class StoreError(OSError):
+    """The database cannot be used; the message names it, what is wrong, and the fix."""
+
+
+_TABLES: Final = """
+CREATE TABLE writers (                -- one for each process (or fork) that ever wrote
+  writer      INTEGER PRIMARY KEY AUTOINCREMENT,
+  name        TEXT NOT NULL UNIQUE,   -- random; what a published head names
+  host        TEXT NOT NULL,
+  pid         INTEGER NOT NULL,
+  program     TEXT NOT NULL,
+  started_ns  INTEGER NOT NULL,
+  seen_ns     INTEGER NOT NULL,       -- its last flush
+  closed_ns   INTEGER,                -- NULL while it lives, and for good if it died
+  count       INTEGER NOT NULL,       -- links so far
+  head        BLOB NOT NULL,          -- the last link
+  keyed       INTEGER NOT NULL,       -- whether links are HMACs
+  seal        BLOB NOT NULL,          -- over name, count, head and what was pruned
+  pruned      INTEGER NOT NULL DEFAULT 0,  -- links up to this number were taken away by retention ...
+  pruned_head BLOB                    -- ... the last of which was this
+);
+CREATE TABLE records (
+  seq            INTEGER PRIMARY KEY, -- order of storing, over all writers
+  writer         INTEGER NOT NULL,
+  number         INTEGER NOT NULL,    -- place in the writer's chain, from 1
+  id             TEXT NOT NULL,
+  kind           TEXT NOT NULL,       -- kind of an operation, type of an event
+  session_id     TEXT NOT NULL,
+  correlation_id TEXT,
+  start_ns       INTEGER NOT NULL,
+  end_ns         INTEGER NOT NULL,    -- of an event both are its one moment
+  critical       INTEGER NOT NULL,    -- whether any of its audit entries is
+  body           TEXT,                -- NULL once its session was deleted for good; then ...
+  digest         BLOB,                -- ... this is what is left of it
+  link           BLOB NOT NULL
+);
+CREATE UNIQUE INDEX records_by_id ON records (id);
+CREATE UNIQUE INDEX records_by_chain ON records (writer, number);
+CREATE INDEX records_by_session ON records (session_id, end_ns);
+CREATE INDEX records_by_time ON records (end_ns);
+CREATE INDEX records_critical ON records (end_ns) WHERE critical;
+CREATE TABLE counters (
+  scope          INTEGER NOT NULL,    -- 0 everything, 1 a session, 2 a request within it
+  session_id     TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  first_ns       INTEGER,
+  last_ns        INTEGER NOT NULL,
+  deleted        INTEGER NOT NULL,
+  version        INTEGER NOT NULL,    -- one more at each write: whoever remembers the row sees whether it still holds
+  body           TEXT NOT NULL,
+  PRIMARY KEY (scope, session_id, correlation_id)
+) WITHOUT ROWID;
+CREATE INDEX counters_by_time ON counters (scope, deleted, last_ns);
+CREATE TABLE open (                   -- what was under way at its writer's last flush
+  id             TEXT PRIMARY KEY,
+  writer         INTEGER NOT NULL,
+  session_id     TEXT NOT NULL,
+  correlation_id TEXT,
+  start_ns       INTEGER NOT NULL,
+  body           TEXT NOT NULL
+)
+"""
+
+
+def _m001_tables(db: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";\n"):
+        db.execute(statement.strip())
+
+
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_m001_tables,)
+"""Each takes the schema from the version of its place to the next; ``PRAGMA user_version`` says which one is there."""
+
+VERSION: Final = len(MIGRATIONS)
+
+
+def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
+    """Open a store for writing: made if it is not there, brought up to date if it is older.
+
+    The connection commits by itself; see :func:`transaction`. It may be used by one thread at a time.
+
+    Args:
+        path: of the file. Folders above it are made, readable by their owner only.
+        timeout: seconds to wait for other writers.
+
+    Raises:
+        StoreError: for a file that is no store or that a newer version wrote.
+        sqlite3.Error: for what SQLite cannot do: disk full, read-only, locked, corrupt.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        # Made before SQLite makes it, so that nobody else can read it for a moment: what agents did is private.
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    try:
+        found = _version(db, path)
+        if found < VERSION:
+            _migrate(db, path)
+        db.execute(
+            "PRAGMA synchronous = NORMAL"
+        )  # with WAL: a crash of the machine may cost the newest, never the file
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
+    """Open a store that exists, for reading only; also one on a medium that cannot be written.
+
+    Raises:
+        StoreError: for a file that is not there, is no store, or is of another version.
+        sqlite3.Error: for what SQLite cannot do.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path}: no such file; give the path of a store, or record into one first")
+    where = f"file:{quote(str(path.absolute()))}?mode=ro"
+    db = sqlite3.connect(where, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    try:
+        try:
+            found = _version(db, path)
+        except sqlite3.OperationalError:
+            # A read-only folder has no room for the index that readers of a WAL share; where there is no WAL either,
+            # nobody is writing.
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            db.close()
+            db = sqlite3.connect(where + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+            found = _version(db, path)
+        _up_to_date(found, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, alone among writers."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    """The version of the schema that is there; 0 for an empty file."""
+    try:
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        application: int = db.execute("PRAGMA application_id").fetchone()[0]
+        tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise StoreError(
+            f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made"
+        ) from None
+    if application != APPLICATION_ID and (tables or version):
+        raise StoreError(f"{path}: is a SQLite database, but no store of Tachograph; give another path")
+    if version > VERSION:
+        raise StoreError(
+            f"{path}: was written by a newer Tachograph (schema {version}; this one knows up to {VERSION}); "
+            "upgrade Tachograph or give another path"
+        )
+    return version
+
+
+def _up_to_date(version: int, path: Path) -> None:
+    if version < VERSION:
+        raise StoreError(
+            f"{path}: is of the older schema {version} and cannot be brought up to date by who only reads; "
+            "let a program record into it, or run `tachograph prune` on it"
+        )
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    if not _version(db, path):
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # to be said before the first table
+        db.execute("PRAGMA journal_mode = WAL")
+    with transaction(db):
+        for migrate in MIGRATIONS[_version(db, path) :]:  # asked again: another process may have been faster
+            migrate(db)
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
