@@ -42,13 +42,14 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class LLMResponse:
-    """A model's whole answer to one request."""
+    """A model's whole answer to one request; cached tokens are part of the prompt's."""
 
     model: str
     content: str
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int = 0
     tool_calls: list[ToolCall] = field(default_factory=list)
 
     @property

@@ -97,11 +97,13 @@ def _plain(values: list[dict[str, Any]]) -> Any:
 def _response(
     model: str, content: str, usage: CompletionUsage | None, calls: Iterable[dict[str, str]] = ()
 ) -> LLMResponse:
+    details = usage.prompt_tokens_details if usage else None
     return LLMResponse(
         model=model,
         content=content,
         prompt_tokens=usage.prompt_tokens if usage else 0,
         completion_tokens=usage.completion_tokens if usage else 0,
         total_tokens=usage.total_tokens if usage else 0,
+        cached_tokens=(details.cached_tokens or 0) if details else 0,
         tool_calls=[ToolCall(call["id"], call["name"], json.loads(call["arguments"])) for call in calls],
     )

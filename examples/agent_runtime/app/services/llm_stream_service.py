@@ -134,8 +134,8 @@ class LLMStreamService:
         self, session_id: str, agent_type: AgentType, allowed: Sequence[str], call: ToolCall, correlation_id: str
     ) -> AsyncIterator[StreamChunk]:
         """Run one tool, if it may and the user agrees, and tell model and user what came of it."""
-        name, arguments, refusal = call.tool_name, call.arguments, None
-        ran = False
+        name, arguments = call.tool_name, call.arguments
+        refusal, ran = None, False
         try:
             reason = self.request_tool(session_id, name, arguments, call.id, agent_type.value, allowed, correlation_id)
             if reason is not None:

@@ -61,13 +61,13 @@ class MultiAgentOrchestrator:
             yield await self.switch_agent(
                 session_id, context.current_agent, agent_type, "Requested by the user", "high", correlation_id
             )
-        elif context.current_agent is AgentType.ORCHESTRATOR:
-            route = await self.choose_agent(session_id, message, correlation_id)
-            yield await self.switch_agent(
-                session_id, context.current_agent, route.to_agent, route.reason, route.confidence, correlation_id
-            )
 
         while True:
+            if context.current_agent is AgentType.ORCHESTRATOR:
+                route = await self.choose_agent(session_id, message, correlation_id)
+                yield await self.switch_agent(
+                    session_id, context.current_agent, route.to_agent, route.reason, route.confidence, correlation_id
+                )
             agent = self._router.get_agent(context.current_agent)
             wanted: StreamChunk | None = None
             async for chunk in agent.process(session_id, message, correlation_id):
@@ -99,7 +99,10 @@ class MultiAgentOrchestrator:
         )
         await self._sessions.add_usage(session_id, response)
         choice = json.loads(response.content)
-        return Route(AgentType(choice["agent"]), choice["reason"], choice["confidence"])
+        agent_type = AgentType(choice["agent"])
+        if agent_type is AgentType.ORCHESTRATOR:
+            raise ValueError("the router chose the orchestrator, which answers no message itself")
+        return Route(agent_type, choice["reason"], choice["confidence"])
 
     async def switch_agent(
         self,

@@ -90,9 +90,10 @@ class SessionManager(WriteBehind):
         """
         session = self._sessions[session_id]
         session.deleted = True
+        session.last_change = "deleted"
         if not soft_delete:
             session.messages.clear()
-        await self.update(session_id, update_type="deleted")
+        self._changed.add(session_id)
 
     async def _write(self, session_id: str) -> None:
         session = self._sessions[session_id]
