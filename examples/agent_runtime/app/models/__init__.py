@@ -1,0 +1,1 @@
+"""The values that the parts of the service hand each other."""

@@ -1,0 +1,1 @@
+"""What the agents stand on: the model, tools, sessions, approvals, the database."""

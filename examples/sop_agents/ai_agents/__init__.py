@@ -1,0 +1,1 @@
+"""Agents that work on a repository by standard operating procedures: command line, supervisors, micro agents."""

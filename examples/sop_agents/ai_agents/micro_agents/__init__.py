@@ -1,0 +1,1 @@
+"""The lowest layer: each micro agent does one small thing, with tools."""

@@ -1,0 +1,1 @@
+"""The middle layer: each supervisor knows one kind of task and whom to ask."""
