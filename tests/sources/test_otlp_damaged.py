@@ -295,11 +295,13 @@ def test_zstd_is_said(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_path_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """What is not there, and a folder with nothing of OTLP in it, are errors that name the path."""
+    """What is not there, is no file, or is a folder with nothing of OTLP in it, is an error that names the path."""
     (tmp_path / "notes.txt").write_text("hello", "utf-8")
 
     with pytest.raises(SourceError, match=r"nowhere: cannot be read: No such file or directory; give a file of OTLP"):
         source(tmp_path / "nowhere")
+    with pytest.raises(SourceError, match="/dev/null: is no file; give a file of OTLP"):
+        source(Path("/dev/null"))
     with pytest.raises(SourceError, match="none of the 1 files in this folder is of OTLP; give another path"):
         source(tmp_path)
 

@@ -70,9 +70,10 @@ def batches(path: Path, report: Report) -> Iterator[Batch]:
     Raises:
         SourceError: for what is no file of OTLP, or cannot be opened.
     """
-    reading = _Reading(path, report)
     try:
-        yield from reading.batches()
+        if path.exists() and not path.is_file():  # a pipe could be read once only, and may never end
+            raise SourceError(f"{path}: is no file; {_EXPECTED}")
+        yield from _Reading(path, report).batches()
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}; {_EXPECTED}") from None
     report.files += 1
