@@ -20,6 +20,7 @@ from tachograph.records import Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
 from tachograph.store.presence import Presence, is_alive
 from tachograph.store.schema import SCOPES, StoreError, connect, transaction
+from tachograph.store.trouble import is_busy
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.views.audit import is_critical
 
@@ -111,14 +112,14 @@ class Writer:
         return self._ready()
 
     # ----------------------------------------------------------------------------------------------------- append
-    def append(self, records: Iterable[Record], under_way: Iterable[Operation] = ()) -> int:
+    def append(self, records: Iterable[Record], under_way: Iterable[Operation] | None = ()) -> int:
         """Store what ended and happened, and what is under way now, in one transaction.
 
         Args:
             records: ended operations and events. What is stored already is left out, and so is the log event of what
                 an operation carries.
             under_way: everything that has begun and not ended. What was told before and is not here any more is
-                forgotten.
+                forgotten. None: as told before, but for what ended.
 
         Returns:
             How many records are new.
@@ -128,7 +129,7 @@ class Writer:
             ValueError, TypeError, OverflowError: for a record that cannot be stored; likewise.
         """
         told = list(records)
-        going_on = {operation.id: operation for operation in under_way}
+        going_on = None if under_way is None else {operation.id: operation for operation in under_way}
         try:
             db = self._ready()
             try:
@@ -143,7 +144,7 @@ class Writer:
         except BaseException as error:
             for scope in self._touched:  # folded into, and not written
                 self._remembered.pop(scope, None)
-            if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
+            if isinstance(error, sqlite3.DatabaseError) and not is_busy(error):
                 self.release()  # a connection that has failed is not to be trusted; the next call opens another
             raise
         finally:
@@ -157,7 +158,7 @@ class Writer:
         return new
 
     def _append(
-        self, db: sqlite3.Connection, told: list[Record], going_on: dict[str, Operation], *, stored: bool
+        self, db: sqlite3.Connection, told: list[Record], going_on: dict[str, Operation] | None, *, stored: bool
     ) -> tuple[int, Head, set[str]]:
         sealed = self._sealed(db)
         if sealed is None:
@@ -246,12 +247,12 @@ class Writer:
             raise StoreError(f"{self._path}: the counters of {scope[1] or 'everything'} are damaged: {error}") from None
 
     # --------------------------------------------------------------------------------------------------- under way
-    def _note(self, db: sqlite3.Connection, going_on: dict[str, Operation], ended_ids: set[str]) -> set[str]:
-        wanted = going_on.keys() - ended_ids
+    def _note(self, db: sqlite3.Connection, going_on: dict[str, Operation] | None, ended_ids: set[str]) -> set[str]:
+        wanted = (self._under_way if going_on is None else going_on.keys()) - ended_ids
         gone = self._under_way - wanted
         if gone:
             db.executemany("DELETE FROM open WHERE id = ? AND writer = ?", [(_plain(id_), self._id) for id_ in gone])
-        new = [going_on[id_] for id_ in going_on if id_ in wanted and id_ not in self._under_way]
+        new = [of for id_, of in (going_on or {}).items() if id_ in wanted and id_ not in self._under_way]
         if new:
             db.executemany(
                 "INSERT OR REPLACE INTO open (id, writer, session_id, correlation_id, start_ns, body) "
@@ -406,7 +407,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _is_busy(error: sqlite3.DatabaseError) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
