@@ -7,15 +7,13 @@ written waits, within a bound, and is tried again.
 from __future__ import annotations
 
 import math
-import os
-import sys
 import threading
 import time
-import weakref
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from tachograph.store import forks
 from tachograph.tap import Tap
 from tachograph.times import timestamp
 
@@ -92,7 +90,7 @@ class Keeper:
                 self._tap.put(record)
         if len(self._tap):
             self._nudge()
-        _keepers.add(self)
+        forks.tell(self, guard)
 
     def _anew(self) -> None:
         """As it is before the first record: no thread, no writer, nobody waiting."""
@@ -362,11 +360,6 @@ class Keeper:
         self._held = held
         if held and self._writer is not None:
             self._writer.release()
-        multiprocessing = sys.modules.get("multiprocessing.util")
-        if multiprocessing is not None and not self._told_multiprocessing:
-            # Its children end without what is to be done at exit, but for what is told to it.
-            self._told_multiprocessing = True
-            multiprocessing.register_after_fork(self, _finalized)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
@@ -390,31 +383,6 @@ class Keeper:
             )
 
     _held = False
-    _told_multiprocessing = False
 
 
 _UNFIT: Final = ValueError("a record that cannot be stored")
-
-
-def _finalized(keeper: Keeper) -> None:
-    """In a child of multiprocessing."""
-    sys.modules["multiprocessing.util"].Finalize(None, keeper.close, exitpriority=100)
-
-
-_keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
-
-
-def _each(what: Callable[[Keeper], None]) -> Callable[[], None]:
-    def all_of_them() -> None:
-        for keeper in list(_keepers):
-            keeper._guard(what, keeper)  # noqa: SLF001 - its own
-
-    return all_of_them
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(
-        before=_each(Keeper.before_fork),
-        after_in_parent=_each(Keeper.after_fork_in_parent),
-        after_in_child=_each(Keeper.after_fork_in_child),
-    )
