@@ -6,6 +6,7 @@ written waits, within a bound, and is tried again.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
@@ -125,7 +126,8 @@ class Keeper:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = thread = threading.Thread(target=self._run, name="tachograph-store", daemon=True)
+            run = functools.partial(self._guard, self._run)
+            self._thread = thread = threading.Thread(target=run, name="tachograph-store", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # none can be started as the interpreter ends; closing writes what there is
@@ -185,7 +187,7 @@ class Keeper:
             if thread is not threading.current_thread():
                 thread.join(timeout)
         elif self._waiting():
-            self._run()
+            self._guard(self._run)
         self._ledger.untap(self._tap)
         left = len(self._tap)
         if left:
