@@ -102,6 +102,7 @@ class Keeper:
         self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
         self._trouble: Trouble | None = None
+        self._late = False
         self._requests: list[_Request] = []
         self._at_work = threading.Lock()  # held while SQLite is: a fork waits for it
         self._forking = False
@@ -134,9 +135,9 @@ class Keeper:
                 self._thread = None
 
     def _through(self) -> None:
-        """Wait until it is committed; not where that would wait for itself, and not while the store is in trouble."""
-        if threading.current_thread() is not self._thread and not self._ledger.held and not self._trouble:
-            self.flush()
+        """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
+        if threading.current_thread() is not self._thread and not (self._ledger.held or self._trouble or self._late):
+            self._late = not self.flush()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Write everything now.
@@ -263,6 +264,7 @@ class Keeper:
             self._trouble.failed(error)
             return
         self._trouble.over(dropped)
+        self._late = False
         self._flushed_ns = time.time_ns()
         for request in requests:
             request.done.set()
