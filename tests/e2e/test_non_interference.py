@@ -237,10 +237,9 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
 
 
 def _stored(runtime: Any) -> None:
-    """What is done on the thread that writes the store, with whatever is broken there."""
+    """What is done on the thread that writes the store, to its end, with whatever is broken there."""
     if runtime.keeper is not None:
-        with contextlib.suppress(injection.Injected):
-            runtime.keeper.flush(0.2)
+        runtime.guard(runtime.keeper.close, 1.0)
 
 
 def _failures(runtime: Any, exporter: tachograph.LedgerSpanExporter) -> int:
@@ -439,6 +438,5 @@ NOT_ON_THE_PATH = {
     "tachograph.recorder:Recorder.__init__": "start",
     "tachograph.recorder:Recorder.abandon_all": "stop",
     "tachograph.recorder:Recorder.after_fork": "in a child process",
-    "tachograph.recorder:Recorder.audit_head": "on the store's thread",
     "tachograph.drive:Watch.returned": "every watch has its own",
 }

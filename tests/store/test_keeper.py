@@ -355,7 +355,7 @@ def test_what_cannot_be_stored_costs_only_itself(keep):
 
     assert [operation(1).id, operation(3).id] == kept.stored()
     assert 1 == kept.keeper.stats()["dropped"]
-    assert {"Keeper._attempt": 2} == kept.guard.swallowed()
+    assert {"Batches._attempt": 2} == kept.guard.swallowed()
     assert checked(kept.path).ok
 
 

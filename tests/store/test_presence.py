@@ -83,7 +83,7 @@ def test_presence_within_one_process(store):
 
 def test_where_nothing_can_be_written_that_is_said(tmp_path):
     """A folder that is not there is an error that names the file."""
-    with pytest.raises(FileNotFoundError, match="store.db-writer-one"):
+    with pytest.raises(FileNotFoundError, match=r"store\.db-writer-one"):
         Presence(tmp_path / "missing" / "store.db", "one")
 
 
