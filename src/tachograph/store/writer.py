@@ -153,7 +153,7 @@ class Writer:
             text, columns = record_text(record), _columns(count, record)
             head = link(head, digest(text), columns, self._key)
             rows.append((self._id, *columns, text, head))
-        db.executemany(_INSERT, rows)
+        db.executemany(INSERT, rows)
         self._counters.add(db, fresh)
         open_now = self._note(db, going_on, {record.id for record in told})
         sealed = sealed._replace(entries=count, head=head)
@@ -295,11 +295,12 @@ class Writer:
             self._absent()
 
 
-_INSERT: Final = (
+INSERT: Final = (
     "INSERT INTO records "
     "(writer, number, id, kind, session_id, correlation_id, start_ns, end_ns, critical, body, link) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+"""How a record is stored, all of it."""
 
 
 def _columns(number: int, record: Record) -> tuple[int, str, str, str, str | None, int, int, int]:
