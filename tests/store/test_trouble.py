@@ -58,8 +58,10 @@ def test_others_writing_is_no_trouble_for_a_while():
     for _ in range(10):
         there.failed(LOCKED)
         assert 0.2 == pytest.approx(there.retry_at - clock.now)
+    assert (True, False) == (there.passing, there.lasting)
     there.over()
     assert [] == lines
+    assert (False, False) == (there.passing, there.lasting)
 
     there.failed(LOCKED)
     clock.now += 5

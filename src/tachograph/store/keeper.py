@@ -139,7 +139,8 @@ class Keeper:
 
     def _through(self) -> None:
         """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
-        if threading.current_thread() is not self._thread and not (self._ledger.held or self._trouble or self._late):
+        stuck = self._late or (self._trouble is not None and self._trouble.lasting)
+        if threading.current_thread() is not self._thread and not self._ledger.held and not stuck:
             self._late = not self.flush()
 
     def flush(self, timeout: float = 5.0) -> bool:

@@ -63,6 +63,11 @@ class Trouble:
         """Whether it is only that others are writing."""
         return self.error == _FIXES["locked"]
 
+    @property
+    def lasting(self) -> bool:
+        """Whether it is more than that."""
+        return self.error is not None and not self.passing
+
     def failed(self, error: Exception, dropped: int = 0) -> None:
         """A write has failed so; ``dropped`` records were given up so far, over all time."""
         now = self._clock()

@@ -126,7 +126,7 @@ def verify(db: sqlite3.Connection, *, key: bytes | None = None, heads: Iterable[
         if damage != "ok":  # an index that has lost an entry hides it from who asks by it
             return _damaged(damage)
         return _verify(db, key, witnesses)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise
         return _damaged(error)

@@ -19,7 +19,7 @@ from tachograph.records import Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
 from tachograph.store.counters import Counters
 from tachograph.store.presence import Presence, is_alive
-from tachograph.store.schema import as_stored, connect, transaction
+from tachograph.store.schema import as_stored, connect, damaged, transaction
 from tachograph.store.trouble import is_busy
 from tachograph.tally import repeats_operation
 from tachograph.views.audit import is_critical
@@ -132,8 +132,10 @@ class Writer:
                     new, head, open_now = self._append(db, told, going_on, stored=True)
         except BaseException as error:
             self._counters.discard()
-            if isinstance(error, sqlite3.DatabaseError) and not is_busy(error):
+            if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)) and not is_busy(error):
                 self.release()  # a connection that has failed is not to be trusted; the next call opens another
+            if isinstance(error, UnicodeDecodeError):
+                raise damaged(self._path, error) from None
             raise
         self._counters.remember()
         self._head, self._under_way = head, open_now
