@@ -29,6 +29,11 @@ class StoreError(OSError):
     """The database cannot be used; the message names it, what is wrong, and the fix."""
 
 
+def damaged(path: Path, error: Exception) -> StoreError:
+    """The error for a file in which something cannot be what was written. Python has trouble reading some such text."""
+    return StoreError(f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made")
+
+
 _TABLES: Final = """
 CREATE TABLE writers (                -- one for each process (or fork) that ever wrote
   writer      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,8 +80,8 @@ CREATE TABLE counters (
   deleted        INTEGER NOT NULL,
   version        INTEGER NOT NULL,    -- one more at each write: whoever remembers the row sees whether it still holds
   body           TEXT NOT NULL,
-  PRIMARY KEY (scope, session_id, correlation_id)
-) WITHOUT ROWID;
+  PRIMARY KEY (scope, session_id, correlation_id)  -- beside the table: rows stay where they were made, next to others
+);
 CREATE INDEX counters_by_time ON counters (scope, deleted, last_ns);
 CREATE TABLE open (                   -- what was under way at its writer's last flush
   id             TEXT PRIMARY KEY,
@@ -174,18 +179,21 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def as_stored(text: str) -> str:
+    """An id as SQLite can hold it: half of a surrogate pair is written out. For storing and for asking."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """The version of the schema that is there; 0 for an empty file."""
     try:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         application: int = db.execute("PRAGMA application_id").fetchone()[0]
         tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        raise StoreError(
-            f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made"
-        ) from None
+        raise damaged(path, error) from None
     if application != APPLICATION_ID and (tables or version):
         raise StoreError(f"{path}: is a SQLite database, but no store of Tachograph; give another path")
     if version > VERSION:
