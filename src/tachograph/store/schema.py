@@ -65,6 +65,8 @@ CREATE UNIQUE INDEX records_by_id ON records (id);
 CREATE UNIQUE INDEX records_by_chain ON records (writer, number);
 CREATE INDEX records_by_session ON records (session_id, end_ns);
 CREATE INDEX records_by_time ON records (end_ns);
+CREATE INDEX records_by_kind ON records (kind, end_ns);
+CREATE INDEX records_by_request ON records (correlation_id, end_ns);
 CREATE INDEX records_critical ON records (end_ns) WHERE critical;
 CREATE TABLE counters (
   scope          INTEGER NOT NULL,    -- 0 everything, 1 a session, 2 a request within it
