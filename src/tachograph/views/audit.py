@@ -46,7 +46,7 @@ def audit_view(  # noqa: PLR0913 - what one may ask a log by
         critical: only critical entries, or only the others.
         since_ns: only entries from this moment on.
         limit: at most so many, the newest.
-        newest_first: the records come by :func:`last_moment`, the latest first; no more of them are taken than it needs.
+        newest_first: the records come by :func:`last_moment`, the latest first; no more are taken than it needs.
 
     Raises:
         ValueError: for an event type or category that does not exist, or a limit that is no whole number from 0.
