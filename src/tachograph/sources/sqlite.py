@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph import names
 from tachograph.sources import SourceError
 from tachograph.store.look import Look
 from tachograph.store.readers import Readers
@@ -36,9 +37,8 @@ MAX_RECORDS: Final = 10_000
 _PAGE: Final = 500
 """Records read at once where all are asked for."""
 
-_FAILED: Final = tuple(f'"outcome":"{word}"' for word in ("error", "max_steps", "interrupted", "abandoned", "lost"))
-_CONTAINING: Final = {"llm_request_failed": _FAILED[:1], "tool_execution_failed": _FAILED}
-"""What the text of a record contains that gives an entry of a type which few records of its kind give."""
+_AMISS: Final = frozenset({"agent_error", "llm_request_failed", "tool_execution_failed"})
+"""Types that only operations which did not end well give."""
 
 
 class SqliteSource:
@@ -140,14 +140,16 @@ class SqliteSource:
         """
         since_ns = None if since is None else moment(since)
         kinds = kinds_of(event_type, category)
+        # The column says whether any entry of a record is critical, so it tells nothing of those that are not.
+        with_critical = bool(critical) or (event_type is not None and names.EVENTS[event_type][1])
         with self._look() as now:
             records = now.newest(
                 session_id=session_id,
                 correlation_id=correlation_id,
                 since_ns=since_ns,
                 kinds=kinds,
-                critical=critical,
-                containing=_CONTAINING.get(event_type or "", ()),
+                critical=with_critical,
+                amiss=event_type in _AMISS,
             )
             return audit_view(
                 records,
@@ -166,11 +168,12 @@ class SqliteSource:
 
         Of more than 10,000 records the newest are shown; the timeline says how many are left out.
         """
-        asked = {"session_id": session_id, "correlation_id": correlation_id}
         with self._look() as now:
-            ended = list(islice(now.newest(under_way=False, **asked), MAX_RECORDS))
-            left_out = now.count(**asked) - len(ended) if len(ended) == MAX_RECORDS else 0
-            under_way = now.under_way(**asked)
+            newest = now.newest(session_id=session_id, correlation_id=correlation_id, under_way=False)
+            ended, left_out = list(islice(newest, MAX_RECORDS)), 0
+            if len(ended) == MAX_RECORDS:
+                left_out = now.count(session_id=session_id, correlation_id=correlation_id) - len(ended)
+            under_way = now.under_way(session_id=session_id, correlation_id=correlation_id)
         return timeline_view([*ended, *under_way], left_out=left_out)
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:

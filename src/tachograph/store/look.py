@@ -9,10 +9,10 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph.canonical import record_from_text, tally_from_text
-from tachograph.records import Operation
+from tachograph.records import Kind, Operation
 from tachograph.store.presence import is_alive
 from tachograph.store.schema import SCOPES, StoreError
 from tachograph.tally import Tally, ended
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_REQUESTS: Final = 100
 """Newest model calls listed per session."""
 
+_OPERATIONS: Final = frozenset(get_args(Kind))
 _OPEN: Final = "open WHERE NOT EXISTS (SELECT 1 FROM records WHERE records.id = open.id)"
 """Rows of what is under way: after a fork, one process may tell the end of what another has open."""
 
@@ -91,8 +92,8 @@ class Look:
         low = max(0, offset - len(busy))
         rows = self._db.execute(
             f"""
-            SELECT last_ns, session_id FROM counters
-            WHERE scope = 1 {"" if deleted else "AND deleted = 0"} AND session_id NOT IN (SELECT session_id FROM {_OPEN})
+            SELECT last_ns, session_id FROM counters WHERE scope = 1 {"" if deleted else "AND deleted = 0"}
+            AND session_id NOT IN (SELECT session_id FROM {_OPEN})
             ORDER BY last_ns DESC, session_id DESC LIMIT ? OFFSET ?
             """,  # noqa: S608 - of our own texts
             (-1 if limit is None else offset - low + limit, low),
@@ -149,31 +150,50 @@ class Look:
             found.append(operation)
         return found
 
-    def newest(self, *, under_way: bool = True, **where: Any) -> Iterator[Record]:
+    def newest(
+        self,
+        *,
+        session_id: str | None = None,
+        correlation_id: str | None = None,
+        since_ns: int | None = None,
+        kinds: Sequence[str] | None = None,
+        critical: bool = False,
+        amiss: bool = False,
+        under_way: bool = True,
+    ) -> Iterator[Record]:
         """Records by their last moment, the latest first.
 
         Args:
-            under_way: those of what is under way too.
-            where: ``session_id``, ``correlation_id``, ``since_ns``, ``kinds``, ``critical``, ``containing``.
+            session_id: only those of this session.
+            correlation_id: only those of this request.
+            since_ns: only those that ended from this moment on.
+            kinds: only of these kinds of operations and types of events.
+            critical: only those with a critical entry.
+            amiss: only those that did not end well.
+            under_way: what is under way in the session or request too, of whatever kind.
         """
         walks: list[Iterator[Record]] = []
         if under_way:
-            asked = {name: where.get(name) for name in ("session_id", "correlation_id")}
-            walks.append(iter(sorted(self.under_way(**asked), key=last_moment, reverse=True)))
-        kinds = where.pop("kinds", None)
+            open_ = self.under_way(session_id=session_id, correlation_id=correlation_id)
+            walks.append(iter(sorted(open_, key=last_moment, reverse=True)))
         # An index is in order of time within one kind only: several are walked side by side.
-        for chosen in [kinds] if kinds is None or _first(**where) != "kind" else [[kind] for kind in kinds]:
-            condition, values = _where(kinds=chosen, **where)
-            rows = self._db.execute(
-                f"SELECT body FROM records {condition} ORDER BY end_ns DESC, seq DESC",  # noqa: S608
-                values,
+        apart = _index(session_id, correlation_id, kinds, critical=critical, amiss=amiss) == "kind"
+        for together in [[kind] for kind in kinds or ()] if apart else [kinds]:
+            condition, values = _where(
+                session_id=session_id,
+                correlation_id=correlation_id,
+                since_ns=since_ns,
+                kinds=together,
+                critical=critical,
+                amiss=amiss,
             )
-            walks.append(self._record(body) for (body,) in rows)
+            walk = f"SELECT body FROM records {condition} ORDER BY end_ns DESC, seq DESC"  # noqa: S608 - our own text
+            walks.append(self._record(body) for (body,) in self._db.execute(walk, values))
         return heapq.merge(*walks, key=last_moment, reverse=True)
 
-    def count(self, **where: Any) -> int:
+    def count(self, *, session_id: str | None = None, correlation_id: str | None = None) -> int:
         """Records there are, those without a text included."""
-        condition, values = _where(with_text=False, **where)
+        condition, values = _where(session_id=session_id, correlation_id=correlation_id, with_text=False)
         found: int = self._db.execute(f"SELECT count(*) FROM records {condition}", values).fetchone()[0]  # noqa: S608
         return found
 
@@ -220,7 +240,9 @@ class Look:
         """Whether a writer lives, and when it was last heard of."""
         known = self._lives.get(writer)
         if known is None:
-            row = self._db.execute("SELECT name, closed_ns, seen_ns FROM writers WHERE writer = ?", (writer,)).fetchone()
+            row = self._db.execute(
+                "SELECT name, closed_ns, seen_ns FROM writers WHERE writer = ?", (writer,)
+            ).fetchone()
             known = row is not None and row[1] is None and is_alive(self._path, row[0]), row[2] if row else 0
             self._lives[writer] = known
         return known
@@ -241,15 +263,16 @@ class Look:
         return StoreError(f"{self._path}: {error}; somebody changed it: `tachograph verify` says what else")
 
 
-def _first(
-    *, session_id: str | None = None, correlation_id: str | None = None, critical: bool | None = None, **_: Any
+def _index(  # what a walk goes along: the condition that is likely to leave least
+    session_id: str | None, correlation_id: str | None, kinds: Sequence[str] | None, *, critical: bool, amiss: bool
 ) -> str:
-    """The condition to walk an index by: the one that is likely to leave least, unless there is only time."""
     if correlation_id is not None:
         return "correlation_id"
     if session_id is not None:
         return "session_id"
-    return "critical" if critical else "kind"
+    # Operations are many and critical ones few; of events that are critical each is.
+    few = amiss or not critical or not _OPERATIONS & {*(kinds or _OPERATIONS)}
+    return "kind" if kinds is not None and few else "critical"
 
 
 def _where(
@@ -258,28 +281,27 @@ def _where(
     correlation_id: str | None = None,
     since_ns: int | None = None,
     kinds: Sequence[str] | None = None,
-    critical: bool | None = None,
-    containing: Sequence[str] = (),
+    critical: bool = False,
+    amiss: bool = False,
     with_text: bool = True,
 ) -> tuple[str, list[Any]]:
-    """A condition on records and its values; a record that is not ``critical`` may have critical entries for all that."""
-    first = _first(session_id=session_id, correlation_id=correlation_id, critical=critical)
+    """A condition on records, and its values."""
+    index = _index(session_id, correlation_id, kinds, critical=critical, amiss=amiss)
     conditions, values = ["body IS NOT NULL" if with_text else "1"], list[Any]()
     if correlation_id is not None:
         conditions.append("correlation_id = ?")
         values.append(correlation_id)
     if session_id is not None:
-        conditions.append(f"{'' if first == 'session_id' else '+'}session_id = ?")
+        conditions.append(f"{'' if index == 'session_id' else '+'}session_id = ?")
         values.append(session_id)
     if critical:
-        conditions.append("critical" if first == "critical" else "+critical")
+        conditions.append(f"{'' if index == 'critical' else '+'}critical")
     if kinds is not None:
-        conditions.append(f"{'' if first == 'kind' else '+'}kind IN ({','.join('?' * len(kinds))})")
+        conditions.append(f"{'' if index == 'kind' else '+'}kind IN ({','.join('?' * len(kinds))})")
         values += kinds
+    if amiss:
+        conditions.append("""NOT instr(body, '"outcome":"ok"')""")  # as the index has it
     if since_ns is not None:
         conditions.append("end_ns >= ?")
         values.append(since_ns)
-    if containing:
-        conditions.append("(" + " OR ".join("instr(body, ?)" for _ in containing) + ")")
-        values += containing
     return f"WHERE {' AND '.join(conditions)}", values

@@ -89,7 +89,7 @@ class Readers:
         return identity, db
 
     def _identity(self) -> _Identity:
-        """Which file is there. Its size and time too, as one opened on a medium that cannot be written is not watched."""
+        """Which file is there; its size and time too, as SQLite does not watch one that it was told nobody can write."""
         try:
             found = self.path.stat()
         except OSError:
