@@ -15,7 +15,6 @@ import contextlib
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph.guard import Guard
@@ -23,7 +22,7 @@ from tachograph.records import Event, Operation
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
-from tachograph.views.session import SessionMetrics, session_view
+from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
 from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
@@ -255,8 +254,7 @@ class Ledger:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            now = self._total.now(self._told(hidden=True))
-            return session_view("*", replace(now, deleted=False))  # a session was, everything is not
+            return session_view(EVERYTHING, self._total.now(self._told(hidden=True)))
 
     def audit_log(
         self,

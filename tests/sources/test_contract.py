@@ -234,7 +234,7 @@ _questions = st.fixed_dictionaries(
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_a_store_is_the_ledger(data: st.DataObject, writers: int) -> None:
-    """However records come, late, repeated, in whatever batches, by two writers at once: a store says what a ledger says."""
+    """Late, repeated, in any batches, by two writers at once: however records come, a store says what a ledger says."""
     history = data.draw(histories())
     records = data.draw(deliveries(history))
     told_so = data.draw(batches(records, writers))
