@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections import deque
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,11 @@ import pytest
 
 import tachograph
 from support.records import identifier, opened, operation
-from support.stores import fill, work
+from support.stores import fill
 from tachograph.config import Config, default_store
 from tachograph.sources import SourceError, default_place, open_source
 from tachograph.sources.sqlite import MAX_RECORDS, SqliteSource
-from tachograph.store.look import MAX_REQUESTS, Look
-from tachograph.store.schema import connect
+from tachograph.store.look import MAX_REQUESTS
 from tachograph.store.writer import Writer
 from tachograph.testing import capture
 
@@ -283,51 +281,6 @@ def test_records_are_streamed(writer: Writer, source: SqliteSource) -> None:
     writer.append([operation(2_000)])
 
     assert (operation(1, at=1, took=1), 1_299) == (first, len(list(records)))
-
-
-def steps(path: Path, **asked: Any) -> int:
-    """How many steps of its machine SQLite takes for an answer."""
-    taken = [0]
-
-    def step() -> None:
-        taken[0] += 1
-
-    with closing(connect(path)) as db:
-        db.set_progress_handler(step, 10)
-        records = Look(db, path).newest(**asked)
-        deque((record for record, _ in zip(records, range(20), strict=False)), maxlen=0)
-        db.set_progress_handler(None, 0)
-    return taken[0]
-
-
-WALKS: list[dict[str, Any]] = [
-    {},
-    {"session_id": "session-00003"},
-    {"session_id": "session-00003", "kinds": ["model", "llm_request_started"]},
-    {"correlation_id": f"{3:08x}{4:024x}"},
-    {"session_id": "session-00003", "correlation_id": f"{3:08x}{4:024x}"},
-    {"critical": True},
-    {"critical": True, "kinds": ["agent", "agent_switched"]},
-    {"critical": True, "kinds": ["hitl_approval_requested", "hitl_decision_made"]},
-    {"kinds": ["agent", "model", "tool"]},
-    {"kinds": ["system_startup"]},
-    {"kinds": ["model"], "amiss": True},
-    {"kinds": ["tool", "tool_execution_failed"], "amiss": True},
-    {"kinds": ["agent"], "amiss": True, "critical": True},
-    {"since_ns": operation(1, at=1_000).start_ns},
-]
-"""What the log is asked by, as walks."""
-
-
-def test_a_walk_is_as_long_as_its_answer(tmp_path: Path) -> None:
-    """The newest entries by any filter take as many steps from a store that is ten times as large."""
-    paths = [tmp_path / "small.db", tmp_path / "large.db"]
-    for path, sessions in zip(paths, (20, 200), strict=True):
-        with closing(Writer(path)) as writer:
-            fill(writer, work(sessions * 100, sessions))
-    for asked in WALKS:
-        small, large = (steps(path, **asked) for path in paths)
-        assert large <= 2 * small + 50, asked
 
 
 # ---------------------------------------------------------------------------------------------------- many at once

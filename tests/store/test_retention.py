@@ -15,7 +15,7 @@ from support.stores import Delivery, fill, told_to, work
 from tachograph.sources.sqlite import SqliteSource
 from tachograph.store import retention
 from tachograph.store.deletion import delete_session
-from tachograph.store.retention import Pruned, prune
+from tachograph.store.retention import Pruned, foresee, prune
 from tachograph.store.verification import verify
 from tachograph.store.writer import Writer
 
@@ -131,6 +131,17 @@ def test_a_bound_that_nothing_meets_takes_what_there_is(writer: Writer, source: 
     assert (19, True) == (prune(writer, max_bytes=1).records, prune(writer, max_bytes=1).finished)
     assert ([], [], 19) == (ids(source), source.sessions(), source.total().total_requests)
     assert whole(writer)
+
+
+@pytest.mark.parametrize("bounds", [{"max_records": 300}, {"max_sessions": 3}, {"max_age_days": 99.9999}])
+def test_what_is_foreseen_is_what_goes(bounds: dict[str, Any], writer: Writer) -> None:
+    """What would go is said beforehand, and nothing is taken by that."""
+    fill(writer, work(1_000, 40))
+    foreseen = foresee(writer.connection, **bounds, now_ns=NOW)
+
+    pruned = prune(writer, **bounds, now_ns=NOW)
+    assert (pruned.records, pruned.sessions) == (foreseen.records, foreseen.sessions)
+    assert pruned.records > 0
 
 
 # ------------------------------------------------------------------------------------------------------ what is spared
