@@ -62,6 +62,7 @@ NO_WIRE_NAMES = {
 WIRE_NAMES = {
     *names.ATTRIBUTES,
     *names.METRICS,
+    names.AUDIT_HEAD,
     names.MODEL_DETAILS,
     names.MODEL_EXCEPTION,
     *(f"tachograph.{event}" for event in names.EVENTS),
@@ -232,7 +233,7 @@ def test_every_setting_is_in_the_readme(setting: str) -> None:
     assert meaning
     if isinstance(default, bool):
         assert str(int(default)) == shown
-    elif isinstance(default, int):
+    elif isinstance(default, (int, float)):
         assert f"{default:,}" == shown
     elif isinstance(default, str):
         assert default == shown

@@ -13,6 +13,7 @@ import functools
 import gc
 import inspect
 import re
+import tempfile
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -116,9 +117,21 @@ def odd_content_captured(log: hosts.Transcript, around: day.Surroundings) -> Non
     REAL["odd_content"](log, around)
 
 
+def a_team_that_is_stored(log: hosts.Transcript, around: day.Surroundings) -> None:
+    """The team, kept in a store."""
+    REAL["a_team"](log, around)
+
+
+def a_team_that_is_stored_at_once(log: hosts.Transcript, around: day.Surroundings) -> None:
+    """The team, kept in a store before it goes on."""
+    REAL["a_team"](log, around)
+
+
+STORED = {a_team_that_is_stored: "events", a_team_that_is_stored_at_once: "through"}
 CAPTURED = (a_team_with_content, streams_with_content, odd_content_captured)
 
 QUICK = (
+    *STORED,
     *CAPTURED,
     *(REAL[name] for name in ("a_team", "failures", "own_classes", "elsewhere")),
     *map(day.shape, SHAPES),
@@ -126,7 +139,7 @@ QUICK = (
 )
 """Programs that between them reach everything, the most different ones first and last."""
 
-ALL = (*CAPTURED, *day.PROGRAMS.values(), *map(day.shape, hosts.SHAPES))
+ALL = (*STORED, *CAPTURED, *day.PROGRAMS.values(), *map(day.shape, hosts.SHAPES))
 
 
 class Play:
@@ -147,8 +160,9 @@ class Play:
     def reached(self, program: day.Program) -> set[types.CodeType]:
         """Code of ours that runs while the program does: measured, by profiling it in all its threads."""
         if program.__name__ not in self._reached:
-            with _surroundings(program) as (around, _, _), injection.reached(self.known) as seen:
+            with _surroundings(program) as (around, _, runtime), injection.reached(self.known) as seen:
                 _played(program, around)
+                _stored(runtime)
             self._reached[program.__name__] = seen
         return self._reached[program.__name__]
 
@@ -166,10 +180,11 @@ class Play:
 
     def broken(self, code: types.CodeType, program: day.Program) -> str:
         """Play a program with one function broken; gives what is wrong with that, if anything."""
-        with _surroundings(program) as (around, failures, _):
+        with _surroundings(program) as (around, failures, runtime):
             injection.hits.clear()
             with injection.broken(code, *self.known[code]):
                 seen = _played(program, around)
+                _stored(runtime)
             counted = failures()
         expected = self.plain(program)
         if seen != expected:
@@ -189,13 +204,15 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
     tracing = TracerProvider(shutdown_on_exit=False)
     metering = MeterProvider([reader], shutdown_on_exit=False)
     logging = LoggerProvider(shutdown_on_exit=False)
-    runtime = None
+    runtime, places = None, tempfile.TemporaryDirectory()
     if recorded:
         runtime = tachograph.init(
             tracer_provider=tracing,
             meter_provider=metering,
             logger_provider=logging,
             capture_content="span_and_event" if recorded in CAPTURED else "no_content",
+            store=f"{places.name}/store.db" if recorded in STORED else "0",
+            store_flush=STORED.get(recorded, "events"),
         )
         tracing.add_span_processor(SimpleSpanProcessor(exporter))
         logging.add_log_record_processor(LogStamp(runtime.guard))
@@ -208,7 +225,7 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
                 reader.get_metrics_data,
                 (tracing, metering, logging),
             ),
-            lambda: sum(tachograph.stats()["swallowed"].values()) + sum(exporter.guard.swallowed().values()),
+            lambda: _failures(runtime, exporter),
             runtime,
         )
     finally:
@@ -216,6 +233,19 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
         tachograph.shutdown()
         for provider in (tracing, metering, logging):
             provider.shutdown()
+        places.cleanup()
+
+
+def _stored(runtime: Any) -> None:
+    """What is done on the thread that writes the store, to its end, with whatever is broken there."""
+    if runtime.keeper is not None:
+        runtime.guard(runtime.keeper.close, 1.0)
+
+
+def _failures(runtime: Any, exporter: tachograph.LedgerSpanExporter) -> int:
+    """What was swallowed, here and on the thread that writes the store."""
+    tachograph.shutdown()
+    return sum(runtime.guard.swallowed().values()) + sum(exporter.guard.swallowed().values())
 
 
 def _probe(runtime: Any, owner: Any, attribute: str) -> None:

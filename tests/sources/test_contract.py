@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tachograph
 from scripted_llm import ScriptedLLM
 from support.records import MILLISECOND, MOMENT, SECOND, SESSIONS, deliveries, event, histories, ledger_of, operation
-from support.stores import Delivery, told_to
+from support.stores import Delivery, store_of
 from tachograph import names
 from tachograph.export import otlp_lines
 from tachograph.ledger import Ledger
@@ -101,9 +101,7 @@ def stack() -> Iterator[ExitStack]:
 
 def kept_in_store(records: Sequence[Record], place: Path, stack: ExitStack) -> tuple[Ledger, Source]:
     """A source over a store which these were written to, in this order, by a writer that lives on."""
-    path = place / "store.db"
-    stack.enter_context(told_to(path, [Delivery(0, tuple(records))]))
-    return ledger_of(records), stack.enter_context(contextlib.closing(SqliteSource(path)))
+    return ledger_of(records), store_of([Delivery(0, tuple(records))], place / "store.db", stack)
 
 
 def kept_in_file(records: Sequence[Record], place: Path, stack: ExitStack) -> tuple[Ledger, Source]:
@@ -263,9 +261,7 @@ def test_a_store_is_the_ledger(data: st.DataObject, writers: int) -> None:
     told_so = data.draw(batches(records, writers))
     ledger = ledger_of(records)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        path = Path(folder) / "store.db"
-        stack.enter_context(told_to(path, told_so))
-        source = stack.enter_context(contextlib.closing(SqliteSource(path)))
+        source = store_of(told_so, Path(folder) / "store.db", stack)
 
         same(ledger, source)
         for size in (1, 2):

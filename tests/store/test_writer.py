@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 from support.records import History, deliveries, event, histories, ledger_of, opened, operation
 from tachograph import names
 from tachograph.canonical import record_from_text, tally_from_text
-from tachograph.records import Event, Operation
-from tachograph.store.schema import SCOPES, StoreError, connect, connect_to_read
+from tachograph.records import Operation
+from tachograph.store.schema import SCOPES, connect, connect_to_read
 from tachograph.store.verification import verify
 from tachograph.store.writer import Writer
 from tachograph.views.session import session_view

@@ -33,8 +33,10 @@ _TOTAL: Final[Scope] = SCOPES["total"], "", ""
 _VERSION: Final = "SELECT version FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?"
 _ROW: Final = "SELECT version, body FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?"
 _WRITE: Final = (
-    "INSERT OR REPLACE INTO counters "
-    "(scope, session_id, correlation_id, first_ns, last_ns, deleted, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO counters "
+    "(scope, session_id, correlation_id, first_ns, last_ns, deleted, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (scope, session_id, correlation_id) DO UPDATE SET first_ns = excluded.first_ns, "
+    "last_ns = excluded.last_ns, deleted = excluded.deleted, version = excluded.version, body = excluded.body"
 )
 
 
@@ -112,7 +114,9 @@ class Counters:
             row = db.execute(_ROW, scope).fetchone()
         if row is None:
             # The first version is no small number, so that a row deleted and made again is not taken for the old one.
-            row = secrets.randbits(40), "{}"
+            tally = Tally(max_names=self._max_names, max_requests=0)
+            self._touched[scope] = secrets.randbits(40), tally
+            return tally
         try:
             tally = tally_from_text(row[1], max_names=self._max_names, max_requests=0)
         except ValueError as error:

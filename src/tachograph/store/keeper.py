@@ -6,12 +6,13 @@ written waits, within a bound, and is tried again.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.store import forks
 from tachograph.tap import Tap
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
     from tachograph.config import Config
     from tachograph.guard import Guard
     from tachograph.ledger import Ledger
-    from tachograph.records import Operation, Record
+    from tachograph.store.batches import Batches
     from tachograph.store.chain import Head
     from tachograph.store.trouble import Trouble
     from tachograph.store.writer import Writer
 
 MAX_WAITING: Final = 20_000
 """Records that wait while they cannot be written: some dozen MB without captured content."""
-
-_LOCK_SECONDS: Final = 0.2
-"""How long SQLite waits for other writers; after that we do, as meanwhile a fork has to wait for us."""
 
 _FORK_SECONDS: Final = 1.0
 """How long a fork waits for a write under way."""
@@ -42,11 +40,18 @@ _ASKED_RETRY: Final = 0.1
 """Seconds until a failed write is tried again while somebody waits for it."""
 
 
-class _Request(NamedTuple):
+class _Request:
     """Somebody waits for a write, until then."""
 
-    done: threading.Event
-    until: float
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.done = threading.Event()
+        self.written = False
+
+    def answer(self, *, written: bool) -> None:
+        """It is written, or will not be."""
+        self.written = written
+        self.done.set()
 
 
 class Keeper:
@@ -81,7 +86,6 @@ class Keeper:
         self._publish = publish
         self._program = program
         self._upkeep = upkeep
-        self._key = None if config.audit_key is None else config.audit_key.encode()
         self._closing: float | None = None
         self._handing_over = False
         self._anew()
@@ -99,12 +103,13 @@ class Keeper:
         self._bell: SimpleQueue[bool] = SimpleQueue()  # its put is safe wherever the garbage collector strikes
         self._awake = False
         self._thread: threading.Thread | None = None
-        self._writer: Writer | None = None
+        self._batches: Batches | None = None
         self._trouble: Trouble | None = None
+        self._late = False
+        self._in_hand = 0
         self._requests: list[_Request] = []
         self._at_work = threading.Lock()  # held while SQLite is: a fork waits for it
         self._forking = False
-        self._written = self._unfit = 0
         self._flushed_ns: int | None = None
         self._published: Head | None = None
         self._publish_at = self._upkeep_at = 0.0
@@ -125,16 +130,17 @@ class Keeper:
 
     def _start(self) -> None:
         if self._thread is None:
-            self._thread = thread = threading.Thread(target=self._run, name="tachograph-store", daemon=True)
+            run = functools.partial(self._guard, self._run)
+            self._thread = thread = threading.Thread(target=run, name="tachograph-store", daemon=True)
             try:
                 thread.start()
             except RuntimeError:  # none can be started as the interpreter ends; closing writes what there is
                 self._thread = None
 
     def _through(self) -> None:
-        """Wait until it is committed; not where that would wait for itself, and not while the store is in trouble."""
-        if threading.current_thread() is not self._thread and not self._ledger.held and not self._trouble:
-            self.flush()
+        """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
+        if threading.current_thread() is not self._thread and not (self._ledger.held or self._trouble or self._late):
+            self._late = not self.flush()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Write everything now.
@@ -145,16 +151,20 @@ class Keeper:
         Returns:
             Whether all that was recorded before is committed.
         """
-        request = _Request(threading.Event(), time.monotonic() + timeout)
         if self._closing is not None:
             return not self._waiting()
         if self._thread is None:
             if not self._waiting():
                 return True
             self._start()
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return False
+        request = _Request(time.monotonic() + timeout)
         self._requests.append(request)
         self._ring()
-        return request.done.wait(timeout)
+        request.done.wait(timeout)
+        return request.written
 
     def witness(self) -> bool:
         """Write everything now, and publish the head: who is to see it is about to go."""
@@ -185,36 +195,53 @@ class Keeper:
             if thread is not threading.current_thread():
                 thread.join(timeout)
         elif self._waiting():
-            self._run()
+            self._guard(self._run)
         self._ledger.untap(self._tap)
-        left = len(self._tap)
+        left = len(self._tap) + self._in_hand
         if left:
             why = self._trouble.error if self._trouble else "it takes too long"
             self._complain(f"store {self.path}: {left:,} records could not be written before the end: {why}")
 
     def stats(self) -> dict[str, Any]:
         """How it is doing: where it writes, how much it has written, what waits, what went wrong."""
-        trouble = self._trouble
+        trouble, batches = self._trouble, self._batches
         idle = "idle" if self._thread is None else "writing"
         return {
             "path": str(self.path),
             "state": "closed" if self._closing is not None else "trouble" if trouble else idle,
-            "written": self._written,
-            "waiting": len(self._tap),
-            "dropped": self._tap.dropped + self._unfit,
+            "written": 0 if batches is None else batches.written,
+            "waiting": len(self._tap) + self._in_hand,
+            "dropped": self._tap.dropped + (0 if batches is None else batches.unfit),
             "failures": 0 if trouble is None else trouble.failures,
             "last_error": None if trouble is None else trouble.last_error,
             "last_flush": None if self._flushed_ns is None else timestamp(self._flushed_ns),
         }
 
     # ------------------------------------------------------------------------------------------------ the thread
+    @property
+    def _writer(self) -> Writer | None:
+        return None if self._batches is None else self._batches.writer
+
     def _run(self) -> None:
-        while True:
-            self._wait()
-            self._guard(self._write)
-            if self._closing is not None and (not self._trouble or time.monotonic() >= self._closing):
-                self._guard(self._end)
-                return
+        try:
+            over = False
+            while not over:
+                self._wait()
+                if not self._guard(self._write, default=False):
+                    self._answer(self._requests, written=False)  # a fault of ours, for which nobody is to wait
+                over = self._closing is not None and not self._worth_waiting(until=self._closing)
+            self._guard(self._end)
+        finally:
+            self._answer(self._requests, written=False)
+
+    def _worth_waiting(self, *, until: float) -> bool:
+        """Whether at the end it is to be tried again: while others write, but not for a disk that is full."""
+        return self._trouble is not None and self._trouble.passing and time.monotonic() < until
+
+    def _answer(self, requests: list[_Request], *, written: bool) -> None:
+        for request in list(requests):
+            request.answer(written=written)
+            self._requests.remove(request)
 
     def _wait(self) -> None:
         """Wait until it is time to write."""
@@ -240,83 +267,61 @@ class Keeper:
             asked = self._closing is not None or any(request.until > now for request in self._requests)
             return min(self._trouble.retry_at, now + _ASKED_RETRY if asked else math.inf)
         due = now + (self._config.store_interval if self._config.store_flush == "timer" else _HOUR)
-        if self._writer is not None:
-            unpublished = self._published != self._writer.head
+        writer = self._writer
+        if writer is not None:
+            unpublished = self._published != writer.head
             due = min(due, self._upkeep_at, self._publish_at if unpublished else math.inf)
         return due
 
-    def _write(self) -> None:
-        from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415 - SQLite is loaded where a store is written
+    def _write(self) -> bool:
+        """Write what there is; whether that went as it should, trouble included."""
+        # SQLite is loaded where a store is written, and nowhere else.
+        from tachograph.store.batches import Batches  # noqa: PLC0415
+        from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415
 
         self._awake = False  # before looking: what comes from here on rings again
-        if self._trouble is None:
+        if self._trouble is None or self._batches is None:
             self._trouble = Trouble(self.path, self._complain)
+            self._batches = Batches(self._config, self._guard, self._program)
         now = time.monotonic()
-        requests = [request for request in self._requests if request.until > now]
+        requests = list(self._requests)
         dropped = self._tap.dropped
         try:
-            self._flush()
+            done = self._flush(self._batches)
         except KINDS as error:
-            self._requests = [request for request in self._requests if request.until > now]
+            self._answer([request for request in self._requests if request.until <= now], written=False)
             self._trouble.failed(error)
-            return
+            return True
         self._trouble.over(dropped)
+        self._late = False
         self._flushed_ns = time.time_ns()
-        for request in requests:
-            request.done.set()
-            self._requests.remove(request)
-        self._afterwards()
+        if done:
+            self._answer(requests, written=True)
+            self._afterwards()
+        return True
 
-    def _flush(self) -> None:
-        """Write all there is, a batch at a time."""
+    def _flush(self, batches: Batches) -> bool:
+        """Write all there is, a batch at a time; whether that was done, as a fork comes first."""
         more = True
         while more:
             if self._forking:
                 self._ring()  # again after the fork
-                return
+                return False
             # In this order: what ends meanwhile is told of as under way, and ends in this batch or a later one.
             under_way = self._ledger.open_operations()
             self._ledger.settle()
             batch = self._tap.take(self._config.store_batch)
             more = len(self._tap) > 0
+            self._in_hand = len(batch)
             with self._at_work:
                 try:
-                    self._store(batch, None if more else under_way)
+                    batches.store(batch, None if more else under_way)
                 except BaseException:
                     self._tap.give_back(batch)
                     raise
-
-    def _store(self, batch: list[Record], under_way: list[Operation] | None) -> None:
-        error = self._guard(self._attempt, batch, under_way, default=_UNFIT)
-        if error is _UNFIT:
-            # One of these cannot be stored; the others can, each by itself.
-            for record in batch:
-                error = self._guard(self._attempt, [record], None, default=_UNFIT)
-                self._unfit += error is _UNFIT
-                if error is not _UNFIT and error is not None:
-                    raise error
-            error = self._guard(self._attempt, [], under_way, default=None)
-        if error is not None:
-            raise error
-
-    def _attempt(self, batch: list[Record], under_way: list[Operation] | None) -> Exception | None:
-        """Append; gives what the database raises, so that a guard around it keeps only what is a record's fault."""
-        from tachograph.store.trouble import KINDS  # noqa: PLC0415 - as above
-        from tachograph.store.writer import Writer  # noqa: PLC0415 - as above
-
-        try:
-            if self._writer is None:
-                self._writer = Writer(
-                    self.path,
-                    key=self._key,
-                    program=self._program,
-                    max_names=self._config.max_names,
-                    timeout=_LOCK_SECONDS,
-                )
-            self._written += self._writer.append(batch, under_way)
-        except KINDS as error:
-            return error
-        return None
+                finally:
+                    self._in_hand = 0
+        return True
 
     def _afterwards(self) -> None:
         """What is done beside writing: retention, and publishing the head."""
@@ -339,17 +344,14 @@ class Keeper:
     def _end(self) -> None:
         from tachograph.store.trouble import KINDS  # noqa: PLC0415 - as above
 
-        writer, self._writer = self._writer, None
-        if writer is None:
+        writer = self._writer
+        if writer is None or self._batches is None or self._trouble is None:
             return
         with self._at_work:
             try:
-                if self._handing_over:
-                    writer.append((), ())
-                writer.close()
+                self._batches.close(hand_over=self._handing_over)
             except KINDS as error:
-                if self._trouble is not None:
-                    self._trouble.failed(error)
+                self._trouble.failed(error)
         self._publish_head(writer)
 
     # ---------------------------------------------------------------------------------------------------- forking
@@ -383,6 +385,3 @@ class Keeper:
             )
 
     _held = False
-
-
-_UNFIT: Final = ValueError("a record that cannot be stored")

@@ -78,8 +78,8 @@ CREATE TABLE counters (
   deleted        INTEGER NOT NULL,
   version        INTEGER NOT NULL,    -- one more at each write: whoever remembers the row sees whether it still holds
   body           TEXT NOT NULL,
-  PRIMARY KEY (scope, session_id, correlation_id)
-) WITHOUT ROWID;
+  PRIMARY KEY (scope, session_id, correlation_id)  -- beside the table: rows stay where they were made, next to others
+);
 CREATE INDEX counters_by_time ON counters (scope, deleted, last_ns);
 CREATE TABLE open (                   -- what was under way at its writer's last flush
   id             TEXT PRIMARY KEY,

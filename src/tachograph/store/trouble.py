@@ -57,6 +57,11 @@ class Trouble:
     def __bool__(self) -> bool:
         return self.error is not None
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is only that others are writing."""
+        return self.error == _FIXES["locked"]
+
     def failed(self, error: Exception) -> None:
         """A write has failed so."""
         now = self._clock()
@@ -65,7 +70,7 @@ class Trouble:
         self.error = self.last_error = said = what_it_is(error)
         self.failures += 1
         self.retry_at = now + self._wait
-        locked = said == _FIXES["locked"]
+        locked = self.passing
         # Others who write are a trouble only once it takes long, and are worth trying again soon.
         self._wait = _FIRST_RETRY if locked else min(2 * self._wait, _LAST_RETRY)
         if said not in self._told and (not locked or now - self._since >= _LOCKED_SECONDS):

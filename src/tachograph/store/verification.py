@@ -122,16 +122,23 @@ def verify(db: sqlite3.Connection, *, key: bytes | None = None, heads: Iterable[
     try:
         if not within:
             db.execute("BEGIN")  # others may go on writing: this is of one moment
+        damage = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if damage != "ok":  # an index that has lost an entry hides it from who asks by it
+            return _damaged(damage)
         return _verify(db, key, witnesses)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
             raise
-        damage = Problem(what="damaged", where=f"the file is damaged, and cannot be read to its end: {error}")
-        return Verification(entries=0, writers=0, problems=(damage,))
+        return _damaged(error)
     finally:
         if not within and db.in_transaction:
             db.execute("ROLLBACK")
         db.text_factory = factory
+
+
+def _damaged(why: object) -> Verification:
+    damage = Problem(what="damaged", where=f"the file is damaged, and nothing in it can be relied on: {why}")
+    return Verification(entries=0, writers=0, problems=(damage,))
 
 
 def _verify(db: sqlite3.Connection, key: bytes | None, witnesses: list[Head]) -> Verification:
@@ -303,22 +310,30 @@ def _cut(chain: _Chain, start: int, end: int) -> Problem:
 
 def _limits(chains: dict[int, _Chain], key: bytes | None, witnesses: list[Head], *, bare: int) -> Iterator[str]:
     """What could have been done to the file unseen."""
-    named = {head.writer: head.entries for head in witnesses}
+    named = {head.writer for head in witnesses}
     unkeyed = [chain.sealed.name for chain in chains.values() if not chain.sealed.keyed]
     if unkeyed and key is not None:
         yield (
-            f"{len(unkeyed)} of {len(chains)} writers recorded without the key ({', '.join(unkeyed[:3])}, …): "
+            f"{len(unkeyed)} of {len(chains)} writers recorded without the key ({_some(unkeyed)}): "
             "their chains prove as much as those of a store without one"
         )
     if unkeyed:
         yield "without a key, whoever can write the file can write a chain anew from any entry on"
-    for chain in chains.values():
-        if (at := named.get(chain.sealed.name, 0)) < chain.sealed.entries:
-            name = chain.sealed.name
-            yield f"without a later head from outside, entries after {at} of writer {name} could be cut unseen"
+    unnamed = [chain.sealed.name for chain in chains.values() if chain.sealed.name not in named]
+    if unnamed:
+        yield (
+            f"no head from outside was given of {len(unnamed)} of {len(chains)} writers ({_some(unnamed)}): "
+            "entries cut from the end of their chains are not missed"
+        )
+    if witnesses:
+        yield "a head from outside proves what was there by then; entries cut after it are not missed"
     yield "a writer removed with all its entries is missed only by a head that names it"
     pruned = sum(chain.sealed.pruned for chain in chains.values())
     if pruned:
         yield f"retention took {pruned:,} entries away; that they were in the chain can be shown, what they said cannot"
     if bare:
         yield f"of sessions deleted for good ({bare:,}) it can be shown which entries there were, not what they said"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if names[3:] else "")
