@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support.records import opened, operation
+from support.records import MILLISECOND, MOMENT, opened, operation
+from tachograph.config import Config
 from tachograph.store import upkeep
 from tachograph.store.schema import VERSION, StoreError
-from tachograph.store.upkeep import delete_session, prune, storage
+from tachograph.store.upkeep import delete_session, keep_within, prune, storage
 from tachograph.store.writer import Writer
+from tachograph.testing import capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +90,31 @@ def test_what_is_no_store_does_not_stand(path: Path) -> None:
         storage(path)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "left"), [({}, 3), ({"store_max_age": 1}, 1), ({"store_max_sessions": 2}, 2), ({"store_max_size": 0}, 3)]
+)
+def test_a_store_is_kept_within_the_settings(bounds: dict[str, int], left: int, path: Path) -> None:
+    """What the settings say of age, sessions and size is what is kept."""
+    with closing(Writer(path)) as writer:
+        now = time.time_ns() - MOMENT
+        ages = [operation(number, at=now / MILLISECOND - 86_400_000 * age) for number, age in ((1, 9), (2, 5), (3, 0))]
+        writer.append([aged._replace(session_id=f"s{number}") for number, aged in enumerate(ages)])
+
+        assert keep_within(writer, Config.read(bounds, environ={})).finished
+        assert left == storage(path)["records"]
+
+
+def test_a_program_keeps_its_store_within_the_settings(path: Path) -> None:
+    """A program that starts to record tidies up what is there."""
+    with closing(Writer(path)) as writer:
+        writer.append([operation(number, session=f"s{number}") for number in range(1, 6)])
+    with capture(store=str(path), store_max_sessions=2) as captured:
+        captured.ledger.apply(operation(9, session="new"))
+        assert captured.runtime.keeper.flush()
+
+    assert 2 == storage(path)["sessions"]
+
+
 def test_the_door_has_what_looks_after_a_store() -> None:
     """Deleting, pruning and describing are found in one place."""
-    assert upkeep.__all__ == sorted(upkeep.__all__) == ["Pruned", "delete_session", "prune", "storage"]
+    assert upkeep.__all__ == sorted(upkeep.__all__) == ["Pruned", "delete_session", "keep_within", "prune", "storage"]

@@ -154,20 +154,23 @@ def _last_too_old(db: sqlite3.Connection, days: float, now_ns: int) -> int:
     return _newest(db) if found is None else int(found)
 
 
-def _last_of_records(db: sqlite3.Connection, count: int) -> int:
-    """Number of the last record before the ``count`` newest; 0 for none."""
-    query = "SELECT seq FROM records ORDER BY seq DESC LIMIT 1 OFFSET ?"
-    row = db.execute(query, (count,)).fetchone() if count else None
-    return row[0] if row else 0
+def _last_of_records(db: sqlite3.Connection, most: int) -> int:
+    """Number of the last record before the newest so many; 0 for none."""
+    excess = db.execute("SELECT count(*) FROM records").fetchone()[0] - most if most else 0
+    if excess <= 0:
+        return 0
+    return int(db.execute("SELECT seq FROM records ORDER BY seq LIMIT 1 OFFSET ?", (excess - 1,)).fetchone()[0])
 
 
-def _last_of_sessions(db: sqlite3.Connection, count: int) -> int:
-    """Number of the last record of those sessions that are more than ``count``; 0 for none."""
+def _last_of_sessions(db: sqlite3.Connection, most: int) -> int:
+    """Number of the last record of those sessions that are too many; 0 for none."""
+    if not most or db.execute("SELECT count(*) FROM counters WHERE scope = 1").fetchone()[0] <= most:
+        return 0
     query = """
         SELECT max(seq) FROM records WHERE session_id IN (SELECT session_id FROM counters WHERE scope = 1)
         GROUP BY session_id ORDER BY 1 DESC LIMIT 1 OFFSET ?
     """
-    row = db.execute(query, (count,)).fetchone() if count else None
+    row = db.execute(query, (most,)).fetchone()
     return row[0] if row else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.store.deletion import delete_session
 from tachograph.store.look import Look
@@ -15,7 +15,24 @@ from tachograph.times import timestamp
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Pruned", "delete_session", "prune", "storage"]
+    from tachograph.config import Config
+    from tachograph.store.writer import Writer
+
+__all__ = ["Pruned", "delete_session", "keep_within", "prune", "storage"]
+
+_SECONDS: Final = 0.5
+"""Of the thread that stores a program's records, which wait meanwhile, as does a fork."""
+
+
+def keep_within(writer: Writer, config: Config) -> Pruned:
+    """Prune by the settings, for half a second at most; ``finished`` says whether to come back soon."""
+    return prune(
+        writer,
+        max_age_days=config.store_max_age,
+        max_sessions=config.store_max_sessions,
+        max_bytes=config.store_max_size * 1_000_000,
+        seconds=_SECONDS,
+    )
 
 
 def storage(path: Path) -> dict[str, Any]:
