@@ -22,7 +22,7 @@ from tachograph.records import Event, Operation
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
-from tachograph.views.session import SessionMetrics, session_view
+from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
 from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
@@ -291,7 +291,7 @@ class Ledger:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view("*", self._total.now(self._told(hidden=True)))
+            return session_view(EVERYTHING, self._total.now(self._told(hidden=True)))
 
     def audit_log(
         self,
@@ -344,8 +344,16 @@ class Ledger:
 
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():
-            known = dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())])
-            return [id_ for id_ in known if deleted or (tally := self._sessions.get(id_)) is None or not tally.deleted]
+            # By the moments in the records, not by their arrival: the same for everybody who has them.
+            last = {
+                id_: max([tally.last_ns, *(open_.start_ns for open_ in tally.open.values())])
+                for id_, tally in self._sessions.items()
+                if deleted or not tally.deleted
+            }
+            for open_ in self._told():
+                if open_.session_id in last or open_.session_id not in self._sessions:
+                    last[open_.session_id] = max(last.get(open_.session_id, 0), open_.start_ns)
+            return sorted(last, key=lambda id_: (last[id_], id_))
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:
         """The newest records, of a session or of all: ended ones in order of arrival, then open ones."""
@@ -357,7 +365,7 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return [*self._open.values(), *self._told()]
+            return sorted([*self._open.values(), *self._told()], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""

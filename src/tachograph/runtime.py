@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from tachograph.store.keeper import Keeper
+    from tachograph.store.writer import Writer
 
 _log = logging.getLogger("tachograph")
 
@@ -127,8 +128,13 @@ class Runtime:
             complain=self.complain,
             publish=self.recorder.audit_head,
             program=self.config.service_name or program_name(),
-            upkeep=None,  # retention by config.store_max_*: what the store is given up for is decided there
+            upkeep=self._keep_within,
         )
+
+    def _keep_within(self, writer: Writer) -> object:
+        from tachograph.store.upkeep import keep_within  # noqa: PLC0415 - loads SQLite, on the keeper's thread
+
+        return keep_within(writer, self.config)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
