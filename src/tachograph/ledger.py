@@ -17,10 +17,9 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tachograph import names
 from tachograph.guard import Guard
 from tachograph.records import Event, Operation
-from tachograph.tally import Tally, ended
+from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
 from tachograph.views.session import SessionMetrics, session_view
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
     from tachograph.records import Record
     from tachograph.views.audit import Entry
-
-_SESSIONLESS = frozenset({"agent_registered", "system_startup", "system_shutdown"})
-"""Events that make no session: they happen before anybody asked for anything."""
 
 _BATCH: Final = 64
 """Records folded together, about half a millisecond of work."""
@@ -139,10 +135,9 @@ class Ledger:
         self._keep(operation)
 
     def _event(self, event: Event) -> None:
-        # What an operation carries is counted there; its log event is the same fact a second time.
-        if event.id in self._known or names.OPERATION_ID in event.payload:
+        if event.id in self._known or repeats_operation(event):
             return
-        tallies = (self._total,) if event.type in _SESSIONLESS else self._tallies(event)
+        tallies = (self._total,) if event.type in SESSIONLESS else self._tallies(event)
         for tally in tallies:
             tally.event(event)
         self._keep(event)

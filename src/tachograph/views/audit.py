@@ -74,6 +74,13 @@ def last_moment(record: Record) -> int:
     return record.timestamp_ns if isinstance(record, Event) else record.end_ns or record.start_ns
 
 
+def is_critical(record: Record) -> bool:
+    """Whether any of the entries of a record is critical, without making them."""
+    if isinstance(record, Event):
+        return record.type in names.EVENTS and names.EVENTS[record.type][1]
+    return record.kind == "agent" and (record.outcome == "error" or names.SWITCH_FROM in record.attributes)
+
+
 def entries(record: Record) -> Iterator[_Timed]:
     """The entries a record gives: moment, rank among equals, event id, entry."""
     if isinstance(record, Event):
