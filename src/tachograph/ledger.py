@@ -15,6 +15,7 @@ import contextlib
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph.guard import Guard
@@ -254,7 +255,8 @@ class Ledger:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view("*", self._total.now(self._told(hidden=True)))
+            now = self._total.now(self._told(hidden=True))
+            return session_view("*", replace(now, deleted=False))  # a session was, everything is not
 
     def audit_log(
         self,
@@ -307,8 +309,16 @@ class Ledger:
 
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():
-            known = dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())])
-            return [id_ for id_ in known if deleted or (tally := self._sessions.get(id_)) is None or not tally.deleted]
+            # By the moments in the records, not by their arrival: the same for everybody who has them.
+            last = {
+                id_: max([tally.last_ns, *(open_.start_ns for open_ in tally.open.values())])
+                for id_, tally in self._sessions.items()
+                if deleted or not tally.deleted
+            }
+            for open_ in self._told():
+                if open_.session_id in last or open_.session_id not in self._sessions:
+                    last[open_.session_id] = max(last.get(open_.session_id, 0), open_.start_ns)
+            return sorted(last, key=lambda id_: (last[id_], id_))
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:
         """The newest records, of a session or of all: ended ones in order of arrival, then open ones."""
@@ -320,7 +330,7 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return [*self._open.values(), *self._told()]
+            return sorted([*self._open.values(), *self._told()], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""
