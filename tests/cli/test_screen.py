@@ -101,14 +101,16 @@ def test_json_is_ascii(capsys):
     assert '{\n  "name": "\\u001b[31m\\u202e\\u009b \\u4f1a\\u8bdd"\n}\n' == capsys.readouterr().out
 
 
-def test_sentences_are_wrapped():
-    """A sentence is broken between words, and what follows its first line is indented."""
+def test_sentences_are_broken_between_words():
+    """A sentence stands beside its label, in as many lines as it needs."""
     text = screen.safe("one two three four five six seven eight nine")
 
-    assert ["one two three four five", "  six seven eight nine"] == [
-        line.plain.rstrip() for line in screen.wrapped(text, 25, indent=2)
+    assert ["a: one two three four five", "   six seven eight nine"] == [
+        line.plain for line in screen.hanging(screen.safe("a: "), text, 28)
     ]
-    assert [text] == screen.wrapped(text, 80)
+    assert ["a: one two three four five six seven eight nine"] == [
+        line.plain for line in screen.hanging(screen.safe("a: "), text, 80)
+    ]
 
 
 @given(

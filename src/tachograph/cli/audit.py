@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,8 @@ from tachograph.cli.arguments import MOMENT
 from tachograph.cli.reading import TO_BEGIN, reads, session_named
 from tachograph.cli.screen import Column
 from tachograph.cli.told import told
+from tachograph.cli.verify import verify
+from tachograph.redact import printable
 from tachograph.sources.follow import Follower
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ _CATEGORIES: Final = sorted({category for category, _ in names.EVENTS.values()})
 @click.option("--since", type=MOMENT, help="Only entries from then on, e.g. 2026-01-17T13:00 or 2h (ago).")
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Newest so many; 0: all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing what comes, until Ctrl-C; JSON comes in lines.")
+@click.option("--verify", "check", is_flag=True, help="Check that nobody has touched what the store keeps.")
+@click.option(
+    "--head", "heads", metavar="HEAD", multiple=True, help="With --verify: a head kept elsewhere; repeatable."
+)
 @reads
 def audit(  # noqa: PLR0913 - its options
     *,
@@ -51,12 +58,30 @@ def audit(  # noqa: PLR0913 - its options
     since: datetime | None,
     limit: int,
     follow: bool,
+    check: bool,
+    heads: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Print who did, asked and decided what; follow or verify it.
 
     Oldest first, in local time; in JSON times are UTC. With --follow an empty log is waited for.
+
+    With --verify the chain of every writer is followed through the whole store; the first entry that was changed,
+    removed, reordered or cut is named, and what such a check cannot show is said. Exit code 1: something is wrong.
     """
+    if check:
+        verify(source.place, heads, as_json=as_json)
+        return
+    if heads:
+        raise click.UsageError("--head is for --verify; give both", click.get_current_context())
+    if event_type is not None and event_type not in names.EVENTS:
+        near = difflib.get_close_matches(event_type, names.EVENTS, 3)
+        near = near or [known for known in names.EVENTS if event_type.lower() in known] or [*names.EVENTS]
+        raise click.BadParameter(
+            f"{printable(event_type)!r}: no such type; there are {', '.join(near)}",
+            click.get_current_context(),
+            param_hint="--type",
+        )
     filters: dict[str, Any] = {
         "session_id": None if session is None else session_named(source, session),
         "event_type": event_type,

@@ -6,14 +6,16 @@ import contextlib
 import difflib
 import functools
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from tachograph.cli import Misuse
+from tachograph.config import Config
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
-from tachograph.sources import SourceError
+from tachograph.sources import SourceError, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +31,13 @@ from_option = click.option(
     "--from", "place", metavar="PLACE", help="Read this store or file; by default the store that programs record into."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def default_place(_: Config) -> Path:
+    """Until the store has settings."""
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_state_path("tachograph") / "store.db"
 
 
 class No(click.ClickException):
@@ -55,28 +64,46 @@ class Nothing(Ledger):
 
 
 @contextlib.contextmanager
-def reading(place: str | None) -> Iterator[Source]:
-    """The source at a place; without one the store that programs record into, made or not yet.
+def reading(place: str | None, *, make: bool = False) -> Iterator[Source]:
+    """The source at a place, while the block lasts.
+
+    Args:
+        place: a store or a file; None is the store that programs record into, be it there yet or not.
+        make: make that store if it is not there, so that what is recorded later is seen.
 
     Raises:
         Misuse: when it cannot be read.
     """
     try:
-        with contextlib.closing(_opened(place)) as source:
+        with contextlib.closing(open_source(place) if place else _store(make=make)) as source:
             yield source
     except SourceError as error:
         raise Misuse(printable(str(error))) from None
 
 
-def _opened(place: str | None) -> Source:
-    raise NotImplementedError
+def store_path(place: str | None = None) -> Path:
+    """Where the store is: what was given, or where programs record into by the settings in force."""
+    if place:
+        return Path(place)
+    return default_place(Config.read(complain=lambda said: click.echo(f"Warning: {printable(said)}", err=True)))
+
+
+def _store(*, make: bool) -> Source:
+    path = store_path()
+    if not path.exists():
+        if not make:
+            return Nothing(str(path))
+        from tachograph.store.schema import connect  # noqa: PLC0415 - loads SQLite
+
+        connect(path).close()
+    return open_source(path)
 
 
 def reads(command: Callable[..., None]) -> Callable[..., None]:
     """A command with ``--from`` and ``--json`` that is handed the ``source`` named there."""
 
     def handed(place: str | None, **given: Any) -> None:
-        with reading(place) as source:
+        with reading(place, make=given.get("follow", False)) as source:
             command(source=source, **given)
 
     return from_option(json_option(functools.update_wrapper(handed, command)))

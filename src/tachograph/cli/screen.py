@@ -7,6 +7,7 @@ markup. A terminal is never overrun; what is piped is never cut.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -30,9 +31,13 @@ _UNBOUNDED: Final = 100_000
 
 
 def console() -> Console:
-    """Standard output, as wide as it is; what is no terminal is as wide as the text, unless COLUMNS says how wide."""
-    made = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, soft_wrap=False)
-    if not made.is_terminal and "COLUMNS" not in made._environ:  # noqa: SLF001 - as rich itself reads it
+    """Standard output, as wide as it is; what is no terminal is as wide as the text, unless COLUMNS says how wide.
+
+    With NO_COLOR there is no escape code at all, not even for bold.
+    """
+    plain = bool(os.environ.get("NO_COLOR"))
+    made = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, color_system=None if plain else "auto")
+    if not made.is_terminal and not os.environ.get("COLUMNS"):
         made.width = _UNBOUNDED
     return made
 
@@ -142,13 +147,16 @@ def row_text(row: Sequence[Text], columns: Sequence[Column], widths: Sequence[in
 
 
 def print_lines(out: Console, lines: Iterable[Text | str]) -> None:
-    """Lines as they are: a terminal cuts what is too long, nobody wraps it."""
+    """Lines as they are: a terminal cuts what is too long, nobody wraps it. A text that overflows is never cut."""
     for line in lines:
-        out.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        out.print(line, no_wrap=True, overflow="ellipsis", crop=False)
 
 
-def wrapped(text: Text, width: int, *, indent: int = 0) -> list[Text]:
-    """A sentence in lines of at most ``width`` cells, all but the first indented."""
+def hanging(label: Text, body: Text, width: int) -> list[Text]:
+    """A sentence beside its label, broken between words into lines of at most ``width`` cells."""
+    indent = cell_len(label.plain)
     inside = max(20, width - indent)
-    first, *rest = text.wrap(Console(width=inside), inside) if cell_len(text.plain) > inside else [text]
-    return [first, *(Text(" " * indent) + line for line in rest)]
+    lines = body.wrap(Console(width=inside), inside) if cell_len(body.plain) > inside else [body]
+    for line in lines:
+        line.rstrip()
+    return [label + lines[0], *(Text(" " * indent) + line for line in lines[1:])]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _NAME: Final = 12
 """Cells that a name may be cut down to."""
 
+_ABOUT: Final = 10
+"""Cells for what a note is about."""
+
 
 @click.command()
 @click.argument("session", default="last")
@@ -38,14 +41,16 @@ def show(*, source: Source, session: str, correlation: str | None, as_json: bool
         screen.print_json(metrics.to_dict())
         return
     out = screen.console()
-    screen.print_lines(out, _page(metrics, request, out.width))
+    screen.print_lines(out, page(metrics, request, out.width))
 
 
-def _page(metrics: SessionMetrics, request: str | None, width: int) -> Iterator[Text]:
+def page(metrics: SessionMetrics, request: str | None, width: int) -> Iterator[Text]:
+    """The page of a session, or of one request within it, in lines of at most ``width`` cells."""
     yield from _head(metrics, request)
     yield Text()
     yield from _tiles(metrics).lines(width)
-    yield from _notes(metrics)
+    for about, said, style in _notes(metrics):
+        yield from screen.hanging(Text(f"{about:<{_ABOUT}}", style), screen.safe(said, style), width)
     for table in (_agents(metrics), _models(metrics), _tools(metrics), _switches(metrics), _errors(metrics)):
         if table.rows:
             yield Text()
@@ -60,61 +65,56 @@ def _head(metrics: SessionMetrics, request: str | None) -> Iterator[Text]:
     if request is not None:
         head.append(" · request ").append_text(screen.safe(request, "bold"))
     yield head
-    first, last = figures.local(metrics.first_seen), figures.local(metrics.last_seen)
-    if first[:10] == last[:10]:
-        last = last[11:]
-    status = screen.safe(metrics.status, {"active": "green", "deleted": "bold red"}.get(metrics.status, ""))
-    line = Text.assemble(status, f" · {first} to {last}")
+    line = screen.safe(metrics.status, {"active": "green", "deleted": "bold red"}.get(metrics.status, ""))
+    if metrics.first_seen is not None:
+        first, last = figures.local(metrics.first_seen), figures.local(metrics.last_seen)
+        line.append(f" · {first} to {last[11:] if first[:10] == last[:10] else last}")
     if metrics.user_id:
         line.append(" · user ").append_text(screen.safe(metrics.user_id))
     yield line
 
 
 def _tiles(metrics: SessionMetrics) -> Table:
-    tiles: dict[str, str | int] = {
-        "requests": metrics.total_requests,
-        "tokens": metrics.total_tokens,
-        "cost": figures.cost(metrics.cost),
-        "agent time": figures.duration(metrics.processing_duration_ms),
-        "tool calls": metrics.tool_calls,
-        "switches": metrics.agent_switches,
-        "errors": metrics.errors,
+    bad = "bold red" if metrics.errors else "bold green"
+    tiles: dict[Column, screen.Cell] = {
+        Column("requests", right=True, style="bold"): metrics.total_requests,
+        Column("tokens", right=True, style="bold"): metrics.total_tokens,
+        Column("cost", right=True, style="bold"): figures.cost(metrics.cost),
+        Column("agent time", right=True, style="bold"): figures.duration(metrics.processing_duration_ms),
+        Column("tool calls", right=True, style="bold", rank=1): metrics.tool_calls,
+        Column("switches", right=True, style="bold", rank=2): metrics.agent_switches,
+        Column("errors", right=True, style=bad): metrics.errors,
     }
-    columns = [Column(title, right=True, style="bold") for title in tiles]
-    columns[-1] = Column("errors", right=True, style="bold red" if metrics.errors else "bold green")
-    return Table(columns, [list(tiles.values())])
+    return Table([*tiles], [[*tiles.values()]])
 
 
-def _notes(metrics: SessionMetrics) -> Iterator[Text]:
-    """What the figures above are made of, and what they do not say."""
-    calls = [
-        f"{n:,} {word}"
-        for n, word in (
-            (metrics.failed_requests, "failed"),
-            (metrics.incomplete_requests, "incomplete"),
-            (metrics.streamed_requests, "streamed"),
-            (metrics.active_requests, "under way"),
-        )
-        if n
-    ]
+def _notes(metrics: SessionMetrics) -> Iterator[tuple[str, str, str]]:
+    """What the figures above are made of, and what they do not say: about what, what, and its style."""
     if metrics.total_tokens:
         cached = f" ({metrics.cached_tokens:,} cached)" if metrics.cached_tokens else ""
         reasoning = f" ({metrics.reasoning_tokens:,} reasoning)" if metrics.reasoning_tokens else ""
-        tokens = f"{metrics.total_prompt_tokens:,} in{cached} + {metrics.total_completion_tokens:,} out{reasoning}"
-        yield Text(f"tokens    {tokens}", "dim")
-    if calls or metrics.successful_requests:
-        average = f"{figures.duration(metrics.average_duration_ms)} on average" if metrics.successful_requests else ""
-        yield Text(f"requests  {' · '.join(filter(None, (average, *calls)))}", "dim")
-    unpriced = metrics.cost.get("unpriced_models") or []
+        told = f"{metrics.total_prompt_tokens:,} in{cached} + {metrics.total_completion_tokens:,} out{reasoning}"
+        yield "tokens", told, "dim"
+    calls = [f"{figures.duration(metrics.average_duration_ms)} on average"] if metrics.successful_requests else []
+    counts = {
+        "failed": metrics.failed_requests,
+        "incomplete": metrics.incomplete_requests,
+        "streamed": metrics.streamed_requests,
+        "under way": metrics.active_requests,
+    }
+    calls += [f"{count:,} {word}" for word, count in counts.items() if count]
+    if calls:
+        yield "requests", " · ".join(calls), "dim"
+    unpriced = metrics.cost.get("unpriced_models")
     if unpriced:
-        yield Text("cost      no price known for ", "dim").append_text(screen.safe(", ".join(unpriced)))
+        yield "cost", f"no price known for {', '.join(unpriced)}", "dim"
     if metrics.recovered_errors:
-        yield Text(f"errors    went on after {metrics.recovered_errors:,} more", "dim")
+        yield "errors", f"went on after {metrics.recovered_errors:,} more", "dim"
     for what, count in metrics.evicted.items():
         if count:
-            yield Text(f"not kept  the oldest {count:,} {what} in detail; the figures count them", "yellow")
+            yield "not kept", f"the oldest {count:,} {what} in detail; the figures count them", "yellow"
     for reason in metrics.reasons if not metrics.complete else ():
-        yield Text("incomplete  ", "yellow").append_text(screen.safe(reason))
+        yield "not all", reason, "yellow"
 
 
 def _agents(metrics: SessionMetrics) -> Table:
@@ -158,10 +158,10 @@ def _tools(metrics: SessionMetrics) -> Table:
     columns = (
         Column("tool", least=_NAME),
         Column("requested", right=True),
-        Column("completed", right=True),
+        Column("ok", right=True),
         Column("failed", right=True),
-        Column("refused", right=True),
-        Column("asked a human", right=True, rank=1),
+        Column("refused", right=True, rank=1),
+        Column("to approve", right=True, rank=2),
         Column("time", right=True),
     )
     ordered = sorted(metrics.tools.items(), key=lambda item: (-item[1]["requested"], item[0]))

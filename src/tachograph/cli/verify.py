@@ -16,17 +16,17 @@ from tachograph.redact import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tachograph.store.chain import Verification
+    from tachograph.store.verification import Verification
 
 
-def verify(place: str, heads: tuple[str, ...], *, key: bytes | None, as_json: bool) -> None:
+def verify(place: str, heads: tuple[str, ...], *, as_json: bool) -> None:
     """Check the chains of a store and say what was found, and what could not have been.
 
     Raises:
         No: when something is wrong.
         Misuse: for what is no store, and for a head that is none.
     """
-    found = _verified(Path(place), heads, key)
+    found = _verified(Path(place), heads, None)
     if as_json:
         screen.print_json(_plain(found))
     else:
@@ -39,7 +39,7 @@ def verify(place: str, heads: tuple[str, ...], *, key: bytes | None, as_json: bo
 def _verified(path: Path, heads: tuple[str, ...], key: bytes | None) -> Verification:
     import sqlite3  # noqa: PLC0415 - loaded by those commands only that open a store
 
-    from tachograph.store.chain import verify as verified  # noqa: PLC0415
+    from tachograph.store.verification import verify as verified  # noqa: PLC0415
     from tachograph.store.schema import StoreError, connect_to_read  # noqa: PLC0415
 
     try:
@@ -68,20 +68,23 @@ def _plain(found: Verification) -> dict[str, Any]:
 
 
 def _page(found: Verification, width: int) -> Iterator[Text]:
-    chains = f"{figures.counted(found.entries, 'entry').replace('entrys', 'entries')} in {figures.counted(found.writers, 'chain')}"
+    entries = "1 entry" if found.entries == 1 else f"{found.entries:,} entries"
+    chains = f"{entries} in {figures.counted(found.writers, 'chain')}"
     if found.ok:
         yield Text(f"✓ {chains}: none changed, removed, reordered or cut.", "bold green")
     else:
         yield Text(f"✗ {chains}, and the first thing wrong in each:", "bold red")
         for problem in found.problems:
-            line = Text("  ").append(f"{problem.what:<10}", "bold red").append_text(screen.safe(problem.where))
-            yield from screen.wrapped(line, width, indent=12)
+            yield from screen.hanging(Text(f"  {problem.what:<10}", "bold red"), screen.safe(problem.where), width)
     if found.heads:
         yield Text()
         yield Text("Heads, to be kept elsewhere and given as --head later", "bold")
-        yield from (screen.safe(f"  {head}") for head in found.heads)
+        for head in found.heads:
+            line = screen.safe(f"  {head}")
+            line.overflow = "ignore"  # it is to be copied
+            yield line
     if found.limits:
         yield Text()
         yield Text("What this cannot show", "bold")
         for limit in found.limits:
-            yield from screen.wrapped(Text("  · ").append_text(screen.safe(limit)), width, indent=4)
+            yield from screen.hanging(Text("  · "), screen.safe(limit), width)
