@@ -89,7 +89,7 @@ class Readers:
         return identity, db
 
     def _identity(self) -> _Identity:
-        """Which file is there; its size and time too, as SQLite does not watch one that it was told nobody can write."""
+        """Which file is there; size and time too, as SQLite does not watch a file on a medium that nobody can write."""
         try:
             found = self.path.stat()
         except OSError:

@@ -165,6 +165,11 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
     return db
 
 
+def plain(text: str) -> str:
+    """An id as SQLite can hold it, and as one asks for it: no half of a surrogate pair."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """All or nothing, alone among writers."""
