@@ -18,6 +18,7 @@ from tachograph.redact import printable
 from tachograph.sources import SourceError, open_source
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator
 
     from tachograph.sources import Source
@@ -81,11 +82,20 @@ def reading(place: str | None, *, make: bool = False) -> Iterator[Source]:
         raise Misuse(printable(str(error))) from None
 
 
+def settings() -> Config:
+    """The settings in force; what is wrong with them is a warning."""
+    return Config.read(complain=lambda said: click.echo(f"Warning: {printable(said)}", err=True))
+
+
 def store_path(place: str | None = None) -> Path:
     """Where the store is: what was given, or where programs record into by the settings in force."""
-    if place:
-        return Path(place)
-    return default_place(Config.read(complain=lambda said: click.echo(f"Warning: {printable(said)}", err=True)))
+    return Path(place) if place else default_place(settings())
+
+
+def audit_key() -> bytes | None:
+    """The key of the audit chain, where the settings have one."""
+    key = getattr(settings(), "audit_key", None)
+    return None if key is None else key.encode()
 
 
 def _store(*, make: bool) -> Source:
@@ -97,6 +107,26 @@ def _store(*, make: bool) -> Source:
 
         connect(path).close()
     return open_source(path)
+
+
+@contextlib.contextmanager
+def connected(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database of a store, for reading, while the block lasts.
+
+    Raises:
+        Misuse: for what is no store, or cannot be read.
+    """
+    import sqlite3  # noqa: PLC0415 - loaded by those commands only that open a store
+
+    from tachograph.store.schema import StoreError, connect_to_read  # noqa: PLC0415 - likewise
+
+    try:
+        with contextlib.closing(connect_to_read(path)) as db:
+            yield db
+    except StoreError as error:
+        raise Misuse(printable(str(error))) from None
+    except sqlite3.Error as error:
+        raise Misuse(f"{printable(str(path))}: cannot be read: {printable(str(error))}") from None
 
 
 def reads(command: Callable[..., None]) -> Callable[..., None]:
@@ -136,8 +166,8 @@ def session_named(source: Source, given: str) -> str:
         raise Misuse(f"{printable(given)!r} may be any of {len(beginning):,} sessions: {_listed(beginning)}")
     near = [session_id for session_id in known if given and given.lower() in session_id.lower()]
     near = near or difflib.get_close_matches(given, known[:10_000], _SHOWN)
-    hint = f"did you mean {_listed(near)}?" if near else "tachograph sessions lists those there are"
-    raise No(f"no session {printable(given)!r} in {source.place}; {hint if known else TO_BEGIN}")
+    hint = f"Did you mean {_listed(near)}?" if near else "See tachograph sessions" if known else TO_BEGIN
+    raise No(f"no session {printable(given)!r} in {source.place}. {hint}")
 
 
 def request_named(source: Source, session_id: str, given: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from tachograph.cli import Misuse, figures, screen
-from tachograph.cli.reading import No
+from tachograph.cli import figures, screen
+from tachograph.cli.reading import No, audit_key, connected
 from tachograph.redact import printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def verify(place: str, heads: tuple[str, ...], *, as_json: bool) -> None:
         No: when something is wrong.
         Misuse: for what is no store, and for a head that is none.
     """
-    found = _verified(Path(place), heads, None)
+    found = _verified(Path(place), heads)
     if as_json:
         screen.print_json(_plain(found))
     else:
@@ -36,24 +36,14 @@ def verify(place: str, heads: tuple[str, ...], *, as_json: bool) -> None:
         raise No(f"{place} is not as it was recorded; see above")
 
 
-def _verified(path: Path, heads: tuple[str, ...], key: bytes | None) -> Verification:
-    import sqlite3  # noqa: PLC0415 - loaded by those commands only that open a store
+def _verified(path: Path, heads: tuple[str, ...]) -> Verification:
+    from tachograph.store.verification import verify as verified  # noqa: PLC0415 - loads SQLite
 
-    from tachograph.store.verification import verify as verified  # noqa: PLC0415
-    from tachograph.store.schema import StoreError, connect_to_read  # noqa: PLC0415
-
-    try:
-        db = connect_to_read(path)
-    except (StoreError, sqlite3.Error) as error:
-        raise Misuse(f"{printable(str(error))}; only a store has a chain to verify") from None
-    try:
-        return verified(db, key=key, heads=heads)
-    except ValueError as error:
-        raise click.UsageError(printable(str(error))) from None
-    except sqlite3.Error as error:
-        raise Misuse(f"{path}: cannot be read: {error}; try again") from None
-    finally:
-        db.close()
+    with connected(path) as db:
+        try:
+            return verified(db, key=audit_key(), heads=heads)
+        except ValueError as error:
+            raise click.UsageError(printable(str(error)), click.get_current_context()) from None
 
 
 def _plain(found: Verification) -> dict[str, Any]:
@@ -76,10 +66,11 @@ def _page(found: Verification, width: int) -> Iterator[Text]:
         yield Text(f"✗ {chains}, and the first thing wrong in each:", "bold red")
         for problem in found.problems:
             yield from screen.hanging(Text(f"  {problem.what:<10}", "bold red"), screen.safe(problem.where), width)
-    if found.heads:
+    heads = [head for head in found.heads if head.count]
+    if heads:
         yield Text()
         yield Text("Heads, to be kept elsewhere and given as --head later", "bold")
-        for head in found.heads:
+        for head in heads:
             line = screen.safe(f"  {head}")
             line.overflow = "ignore"  # it is to be copied
             yield line

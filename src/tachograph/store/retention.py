@@ -7,6 +7,7 @@ meanwhile.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -93,6 +94,43 @@ def prune(
         bytes=max(0, before - _size(db)),
         left_alone=tuple(retention.left_alone.values()),
     )
+
+
+def foresee(
+    db: sqlite3.Connection,
+    *,
+    max_age_days: float = 0,
+    max_sessions: int = 0,
+    max_records: int = 0,
+    max_bytes: int = 0,
+    now_ns: int | None = None,
+) -> Pruned:
+    """What :func:`prune` would take away, as far as can be told without doing it.
+
+    Bytes, and records that go for the sake of bytes, are estimates by the mean size of a record; chains that would be
+    left alone are not looked at.
+    """
+    last = max(
+        _last_too_old(db, max_age_days, time.time_ns() if now_ns is None else now_ns),
+        _last_of_records(db, max_records),
+        _last_of_sessions(db, max_sessions),
+    )
+    count = "SELECT count(*) FROM records"
+    all_, records = (db.execute(query).fetchone()[0] for query in (count, f"{count} WHERE seq <= {int(last)}"))
+    each = _size(db, in_use=True) / max(all_, 1)
+    if max_bytes:
+        records = max(records, min(all_, math.ceil(all_ - max_bytes / max(each, 1))))
+    row = db.execute("SELECT seq FROM records ORDER BY seq LIMIT 1 OFFSET ?", (max(records - 1, 0),)).fetchone()
+    last = row[0] if records else 0
+    sessions: int = db.execute(
+        """
+        SELECT count(*) FROM (SELECT max(seq) AS last FROM records
+        WHERE session_id IN (SELECT session_id FROM counters WHERE scope = 1)
+        AND session_id NOT IN (SELECT session_id FROM open) GROUP BY session_id) WHERE last <= ?
+        """,
+        (last,),
+    ).fetchone()[0]
+    return Pruned(records=records, sessions=sessions, bytes=round(records * each))
 
 
 def _last_too_old(db: sqlite3.Connection, days: float, now_ns: int) -> int:
