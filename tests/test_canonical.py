@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 
-from support.records import History, event, events, histories, ledger_of, operation, writings
+from support.records import History, event, events, histories, ledger_of, opened, operation, writings
 from tachograph import names
 from tachograph.canonical import record_from_text, record_text, tally_from_text, tally_text
 
@@ -36,6 +36,22 @@ def test_a_tally_read_is_the_tally_written(history: History) -> None:
     tally = ledger_of(history.live())._total
 
     assert replace(tally, open={}, requests=type(tally.requests)()) == tally_from_text(tally_text(tally))
+
+
+@given(writings(), events())
+def test_the_spelling_is_jsons(written: Written, happened: Event) -> None:
+    """What is put together by hand is what JSON with sorted keys and nothing between makes of the record."""
+    for record in (written.record, opened(written.record), happened):
+        fields = {name: value for name, value in record._asdict().items() if value is not None}
+
+        assert json.dumps(fields, sort_keys=True, separators=(",", ":")) == record_text(record)
+
+
+def test_a_field_of_another_type_is_spelled_too() -> None:
+    """A name that is no text, as only a foreign record could have, costs no record."""
+    strange = operation(1)._replace(name=3)
+
+    assert strange == record_from_text(record_text(strange))
 
 
 def test_one_record_has_one_spelling() -> None:

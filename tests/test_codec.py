@@ -32,16 +32,17 @@ from tachograph import codec, names
 from tachograph.context import Scope, with_scope
 from tachograph.live import Live, Start
 from tachograph.records import Event
+from tachograph.spans import ReadLog, from_sdk
 from tachograph.testing import Capture, TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Tracer
 
     from tachograph.records import Kind
+    from tachograph.spans import ReadSpan
 
 
 class TheseIds(IdGenerator):
@@ -75,7 +76,7 @@ def inside(span_id: str | None, trace_id: str | None) -> Context:
     return set_span_in_context(NonRecordingSpan(around))
 
 
-def span_of(written: Written) -> ReadableSpan:
+def span_of(written: Written) -> ReadSpan | None:
     """Write a record as the recorder does: what is known at the start, then what the end adds."""
     record = written.record
     begun = record._replace(
@@ -101,17 +102,24 @@ def span_of(written: Written) -> ReadableSpan:
             span.set_status(Status(StatusCode.ERROR, record.error_message))
         span.end(record.end_ns)
         (ended,) = exporter.get_finished_spans()
-    return ended
+    return from_sdk(ended)
 
 
-def span_with(event: Event, *, name: str | None = None, scope: str = names.SCOPE) -> ReadableSpan:
+def span_with(event: Event, *, name: str | None = None, scope: str = names.SCOPE) -> ReadSpan | None:
     """A span with a copy of an event on it, as the recorder puts it there."""
     with tracing(event.trace_id, event.span_id, scope) as (tracer, exporter):
         span = tracer.start_span("around", inside(None, None))
         span.add_event(name or names.EVENT_PREFIX + event.type, codec.event_attributes(event), event.timestamp_ns)
         span.end()
         (ended,) = exporter.get_finished_spans()
-    return ended
+    return from_sdk(ended)
+
+
+def log_of(event: Event, *, name: str | None = None, without: str = "") -> ReadLog:
+    """A log record of an event, as the recorder sends it; one of its attributes may be lost on the way."""
+    attributes = {key: value for key, value in codec.event_attributes(event).items() if key != without}
+    name = names.EVENT_PREFIX + event.type if name is None else name
+    return ReadLog(names.SCOPE, name, event.timestamp_ns, event.trace_id, event.span_id, attributes)
 
 
 # ----------------------------------------------------------------------------------------------------- the law
@@ -127,6 +135,13 @@ def test_an_operation_read_back_from_its_span_is_the_operation(written: Written)
 def test_an_event_read_back_from_its_span_is_the_event(event: Event) -> None:
     """An event of any type, copied onto a span, is read back with its ids, its moment and its payload."""
     assert [event] == list(codec.events_from_span(span_with(event)))
+
+
+@settings(max_examples=200)
+@given(events())
+def test_an_event_read_back_from_its_log_record_is_the_event(event: Event) -> None:
+    """An event of any type, sent as a log record, is read back with its ids, its moment and its payload."""
+    assert event == codec.event_from_log(log_of(event))
 
 
 def test_what_an_event_does_not_know_is_left_out() -> None:
@@ -260,7 +275,7 @@ def test_a_span_that_is_not_ours_is_no_operation(scope: str, attributes: dict[st
     with tracing("1", "1", scope) as (tracer, exporter):
         tracer.start_span("x", attributes=attributes).end()
         (span,) = exporter.get_finished_spans()
-    assert codec.operation_from_span(span) is None
+    assert codec.operation_from_span(from_sdk(span)) is None
 
 
 @pytest.mark.parametrize("name", ["message_added", "tachograph.no_such_type", "exception", "tachograph."])
@@ -274,3 +289,43 @@ def test_a_foreign_span_carries_our_events() -> None:
     """An event copied onto a span of the host's own is read back from there."""
     event = Event("e", "message_added", "s", "r", 1, trace_id=f"{1:032x}", span_id=identifier(1))
     assert [event] == list(codec.events_from_span(span_with(event, scope="host")))
+
+
+@pytest.mark.parametrize("name", ["", "message_added", "tachograph.no_such_type", names.MODEL_EXCEPTION])
+def test_a_log_record_that_is_none_of_our_events_is_no_event(name: str) -> None:
+    """Log records of other names, an exception's among them, are passed over."""
+    assert codec.event_from_log(log_of(Event("e", "message_added", "s", None, 1), name=name)) is None
+
+
+def test_copies_of_an_event_without_its_id_are_one_event() -> None:
+    """An event that lost its id on the way is known by what it says: repeats are the same, others are not."""
+    first, second = (Event("e", "message_added", "s", "r", 1, payload={"note": note}) for note in ("a", "b"))
+    found = [codec.event_from_log(log_of(event, without=names.EVENT_ID)) for event in (first, first, second)]
+    assert found[0] == found[1]
+    assert found[0].id != found[2].id
+    assert first == found[0]._replace(id="e")
+
+
+@pytest.mark.parametrize("correlation_id", ["r", None])
+def test_what_never_had_a_trace_is_read_back_without_one(correlation_id: str | None) -> None:
+    """Under the trace id that stands in for none, an event is written, and read back as it was."""
+    event = Event("e", "message_added", "s", correlation_id, 1, span_id=identifier(1))
+    written = log_of(event)._replace(trace_id=codec.stand_in_trace("s", correlation_id))
+    assert event == codec.event_from_log(written)
+
+
+def test_numbers_that_a_store_kept_as_text_are_numbers() -> None:
+    """Attributes are of the types the table of names gives them, however they were kept."""
+    written = operation(1, attributes={names.INPUT_TOKENS: 12, names.REQUEST_STREAM: True, "host.note": "7"})
+    span = span_of(Written(written._replace(trace_id=f"{1:032x}"), written.attributes, {}, None))
+    as_text = {name: str(value).lower() if type(value) is not str else value for name, value in span.attributes.items()}
+    assert written.attributes == codec.operation_from_span(span._replace(attributes=as_text)).attributes
+
+
+def test_a_span_that_has_not_ended_is_an_open_operation() -> None:
+    """Without an end there is no outcome yet, and an end before the start is the start."""
+    written = operation(1, trace_id=f"{1:032x}")
+    span = span_of(Written(written, {}, {}, None))
+    still_open = codec.operation_from_span(span._replace(end_ns=None))
+    assert (None, None) == (still_open.end_ns, still_open.outcome)
+    assert span.start_ns == codec.operation_from_span(span._replace(end_ns=span.start_ns - 5)).end_ns

@@ -209,8 +209,10 @@ def test_what_happens_before_any_work_makes_no_session(event_type: str) -> None:
 
 
 def test_the_session_last_active_is_last() -> None:
-    """Sessions are listed by their last record, and the most recent ones are the end of that list."""
-    ledger = ledger_of([operation(n, session=session, request=f"of-{session}") for n, session in enumerate("abca")])
+    """Sessions are listed by their last moment, and the most recent ones are the end of that list."""
+    ledger = ledger_of(
+        [operation(n, at=n, session=session, request=f"of-{session}") for n, session in enumerate("abca")]
+    )
     assert ledger.sessions() == ["b", "c", "a"]
     assert [session_id for session_id, _, _ in ledger.recent(2)] == ["c", "a"]
     assert [(session_id, request) for session_id, request, _ in ledger.recent(2, correlations=True)] == [
@@ -218,6 +220,15 @@ def test_the_session_last_active_is_last() -> None:
         ("a", "of-a"),
     ]
     assert ledger.recent(0) == []
+
+
+def test_a_session_is_where_its_moments_put_it() -> None:
+    """The list is in order of what happened, work under way included, not of what was heard last."""
+    late = [operation(1, at=9, session="late"), operation(2, at=0, session="early")]
+    ledger = ledger_of([*late, operation(3, at=5_000, took=None, session="at work"), operation(4, session="b")])
+
+    assert ledger.sessions() == ["b", "early", "late", "at work"]
+    assert [found.session_id for found in ledger.session_list(limit=2, offset=1)] == ["late", "early"]
 
 
 # ------------------------------------------------------------------------------- one thread within itself, many

@@ -813,8 +813,9 @@ def test_probes_that_only_the_call_can_name_are_there_before_it_goes_on(captured
 
 def _record(span: Any) -> Any:
     from tachograph.codec import operation_from_span  # noqa: PLC0415 - the only use
+    from tachograph.spans import from_sdk  # noqa: PLC0415 - likewise
 
-    return operation_from_span(span)
+    return operation_from_span(from_sdk(span))
 
 
 # ------------------------------------------------------------------------------------------------------ the hooks

@@ -30,6 +30,7 @@ from tachograph.config import Config
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.live import Start
+from tachograph.spans import from_sdk
 from tachograph.testing import TickingClock, capture
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def test_facts_add_up(captured: Capture) -> None:
         record.attributes
     )
     assert "max_steps" == record.outcome == attributes(captured, "chat m")[names.OUTCOME]
-    assert record == operation_from_span(captured.spans[0])
+    assert record == operation_from_span(from_sdk(captured.spans[0]))
 
 
 @pytest.mark.parametrize("outcome", ["ok", "error", "max_steps", "interrupted", "abandoned", "waiting", "lost"])

@@ -6,6 +6,7 @@ an operation's attributes that are lists in JSON were tuples.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from dataclasses import fields
@@ -15,17 +16,54 @@ from tachograph.records import Event, Operation
 from tachograph.tally import AgentTally, ModelTally, Tally, ToolTally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tachograph.records import Record
 
 _write: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=repr).encode
+_text: Final = json.encoder.encode_basestring_ascii
 _NOT_KEPT: Final = frozenset({"max_names", "max_requests", "open", "requests"})
 _COUNTERS: Final = tuple(field.name for field in fields(Tally) if field.name not in _NOT_KEPT)
 _TABLES: Final[dict[str, Any]] = {"models": ModelTally, "agents": AgentTally, "tools": ToolTally}
 
 
+def _attributes_writer() -> Callable[[Any], str]:
+    # What the encoder makes anew for each text, made once; a quarter of the time that a record takes.
+    make = json.encoder.c_make_encoder  # type: ignore[attr-defined]  # typeshed leaves it out
+    if make is None:  # another Python than the usual one
+        return _write
+    pieces = make(None, repr, _text, None, ":", ",", True, False, True)  # noqa: FBT003 - it takes no names
+    return lambda value: "".join(pieces(value, 0))
+
+
+_write_attributes: Final = _attributes_writer()
+
+
 def record_text(record: Record) -> str:
     """A record as one line of JSON."""
+    if isinstance(record, Operation):
+        with contextlib.suppress(TypeError):  # a text that is none: below
+            return _operation_text(record)
     return _write({name: value for name, value in zip(record._fields, record, strict=True) if value is not None})
+
+
+def _operation_text(operation: Operation) -> str:
+    # The same, put together by hand in half the time: there is one of these for each operation that is stored.
+    (id_, kind, name, session_id, correlation_id, start_ns, end_ns, outcome, error_type, error_message,
+     agent, parent_id, trace_id, user_id, attributes) = operation  # fmt: skip
+    by = "" if agent is None else f'"agent":{_text(agent)},'
+    end = "" if end_ns is None else f'"end_ns":{end_ns},'
+    message = "" if error_message is None else f'"error_message":{_text(error_message)},'
+    error = "" if error_type is None else f'"error_type":{_text(error_type)},'
+    ended = "" if outcome is None else f'"outcome":{_text(outcome)},'
+    parent = "" if parent_id is None else f'"parent_id":{_text(parent_id)},'
+    trace = "" if trace_id is None else f',"trace_id":{_text(trace_id)}'
+    user = "" if user_id is None else f',"user_id":{_text(user_id)}'
+    return (
+        f'{{{by}"attributes":{_write_attributes(attributes)},"correlation_id":{_text(correlation_id)},{end}{message}{error}'
+        f'"id":{_text(id_)},"kind":{_text(kind)},"name":{_text(name)},{ended}{parent}'
+        f'"session_id":{_text(session_id)},"start_ns":{start_ns}{trace}{user}}}'
+    )
 
 
 def record_from_text(text: str | bytes) -> Record:

@@ -1,22 +1,23 @@
-"""One codec: record to span and back.
+"""One codec: record to span or log event, and back.
 
-The recorder writes spans with the functions here and :func:`operation_from_span` reads them, so that a session
-can be had from spans alone. A round-trip test keeps the two writings equal.
+The recorder writes with the functions here, and :func:`operation_from_span`, :func:`events_from_span` and
+:func:`event_from_log` read what it wrote, from wherever it was kept, so that a session can be had from spans and log
+events. A round-trip test keeps the writings equal.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
-
-from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from tachograph import names
 from tachograph.records import Event, Kind, Operation, Outcome
+from tachograph.spans import typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from opentelemetry.sdk.trace import ReadableSpan
+    from tachograph.spans import ReadLog, ReadSpan
 
 OPERATION_NAMES: Final[dict[str, str]] = {
     "task": "invoke_workflow",
@@ -55,6 +56,9 @@ _FIELDS: Final = frozenset(
     }
 )
 """Attributes that are fields of the record, so not repeated among its ``attributes``."""
+
+_EVENT_FIELDS: Final = (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
+_ALL_KINDS: Final = get_args(Kind)
 
 
 def start_attributes(operation: Operation, *, span_parent_id: str | None, refused: bool = False) -> dict[str, Any]:
@@ -110,32 +114,34 @@ def span_name(operation: Operation, *, refused: bool = False) -> str:
     return f"{word} {subject}" if subject else word
 
 
-def operation_from_span(span: ReadableSpan) -> Operation | None:
-    """The record an ended span of ours was written from; None for anybody else's span."""
-    scope = span.instrumentation_scope
-    if scope is None or scope.name != names.SCOPE or span.context is None:
+def operation_from_span(span: ReadSpan) -> Operation | None:
+    """The record a span of ours was written from; None for anybody else's span."""
+    if span.scope != names.SCOPE:
         return None
-    attributes: Mapping[str, Any] = span.attributes or {}
-    kind = attributes.get(names.KIND) or _KINDS.get(attributes.get(names.OPERATION_NAME, ""))
-    if kind not in get_args(Kind):
+    facts = typed(span.attributes)
+    kind = facts.get(names.KIND) or _KINDS.get(facts.get(names.OPERATION_NAME, ""))
+    if kind not in _ALL_KINDS:
         return None
-    failed = span.status.status_code is StatusCode.ERROR
+    session_id, correlation_id = facts.get(names.SESSION_ID, ""), facts.get(names.CORRELATION_ID, "")
+    ended = span.end_ns is not None
+    told = span.status_text if span.failed else facts.get(names.EXCEPTION_MESSAGE)
+    outcome = facts.get(names.OUTCOME) or ("error" if span.failed else "ok")
     return Operation(
-        id=format_span_id(span.context.span_id),
+        id=span.span_id,
         kind=cast("Kind", kind),
-        name=attributes.get(names.SUBJECT, attributes.get(_SUBJECTS.get(str(kind), ""), "")),
-        session_id=attributes.get(names.SESSION_ID, ""),
-        correlation_id=attributes.get(names.CORRELATION_ID, ""),
-        start_ns=span.start_time or 0,
-        end_ns=span.end_time,
-        outcome=cast("Outcome", attributes.get(names.OUTCOME) or ("error" if failed else "ok")),
-        error_type=attributes.get(names.ERROR_TYPE),
-        error_message=span.status.description if failed else attributes.get(names.EXCEPTION_MESSAGE),
-        agent=attributes.get(names.RUN_BY, attributes.get(names.AGENT_NAME) if kind in _BY_AGENT else None) or None,
-        parent_id=attributes.get(names.PARENT_ID) or (format_span_id(span.parent.span_id) if span.parent else None),
-        trace_id=format_trace_id(span.context.trace_id),
-        user_id=attributes.get(names.USER_ID),
-        attributes={name: value for name, value in attributes.items() if name not in _FIELDS},
+        name=facts.get(names.SUBJECT, facts.get(_SUBJECTS.get(str(kind), ""), "")),
+        session_id=session_id,
+        correlation_id=correlation_id,
+        start_ns=span.start_ns,
+        end_ns=None if span.end_ns is None else max(span.start_ns, span.end_ns),
+        outcome=cast("Outcome", outcome) if ended else None,
+        error_type=facts.get(names.ERROR_TYPE),
+        error_message=told or None,  # to a span, no message and an empty one are the same
+        agent=facts.get(names.RUN_BY, facts.get(names.AGENT_NAME) if kind in _BY_AGENT else None) or None,
+        parent_id=facts.get(names.PARENT_ID) or span.parent_id,
+        trace_id=None if span.trace_id == stand_in_trace(session_id, correlation_id) else span.trace_id,
+        user_id=facts.get(names.USER_ID),
+        attributes={name: value for name, value in facts.items() if name not in _FIELDS},
     )
 
 
@@ -151,25 +157,55 @@ def event_attributes(event: Event) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def events_from_span(span: ReadableSpan) -> Iterator[Event]:
-    """The events that were copied onto an ended span."""
+def events_from_span(span: ReadSpan) -> Iterator[Event]:
+    """The events that were copied onto a span."""
     for copy in span.events:
-        attributes: Mapping[str, Any] = copy.attributes or {}
-        event_type = copy.name.removeprefix(names.EVENT_PREFIX)
-        if event_type not in names.EVENTS or event_type == copy.name or span.context is None:
-            continue
-        yield Event(
-            id=attributes.get(names.EVENT_ID, ""),
-            type=event_type,
-            session_id=attributes.get(names.SESSION_ID, ""),
-            correlation_id=attributes.get(names.CORRELATION_ID),
-            timestamp_ns=copy.timestamp,
-            trace_id=format_trace_id(span.context.trace_id),
-            span_id=format_span_id(span.context.span_id),
-            user_id=attributes.get(names.USER_ID),
-            payload={
-                name: value
-                for name, value in attributes.items()
-                if name not in (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
-            },
-        )
+        event = _event(copy.name, copy.timestamp_ns, span.trace_id, span.span_id, copy.attributes)
+        if event is not None:
+            yield event
+
+
+def event_from_log(log: ReadLog) -> Event | None:
+    """The event a log record of ours is; None for any other log record."""
+    return _event(log.event_name, log.timestamp_ns, log.trace_id, log.span_id, log.attributes)
+
+
+def _event(
+    name: str, timestamp_ns: int, trace_id: str | None, span_id: str | None, attributes: Mapping[str, Any]
+) -> Event | None:
+    event_type = name.removeprefix(names.EVENT_PREFIX)
+    if event_type not in names.EVENTS or event_type == name:
+        return None
+    ids = typed({name: attributes[name] for name in _EVENT_FIELDS if name in attributes})
+    session_id, correlation_id = ids.get(names.SESSION_ID, ""), ids.get(names.CORRELATION_ID)
+    payload = {
+        name: list(value) if type(value) is tuple else value
+        for name, value in attributes.items()
+        if name not in _EVENT_FIELDS
+    }
+    if trace_id == stand_in_trace(session_id, correlation_id):
+        trace_id = None
+    return Event(
+        # One that lost its id on the way gets one by what it says, so that its copies are one event all the same.
+        id=ids.get(names.EVENT_ID) or _digest(event_type, timestamp_ns, trace_id, span_id, sorted(payload.items())),
+        type=event_type,
+        session_id=session_id,
+        correlation_id=correlation_id,
+        timestamp_ns=timestamp_ns,
+        trace_id=trace_id,
+        span_id=span_id,
+        user_id=ids.get(names.USER_ID),
+        payload=payload,
+    )
+
+
+def stand_in_trace(session_id: str, correlation_id: str | None) -> str:
+    """The trace id under which records of a request are written that never had a trace: no SDK was there.
+
+    Reading such a span or log event gives back a record without one.
+    """
+    return _digest("no trace", session_id, correlation_id)
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:32]

@@ -12,6 +12,7 @@ from tachograph.codec import events_from_span, operation_from_span
 from tachograph.config import ConfigError
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
+from tachograph.spans import from_sdk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +103,10 @@ class LedgerSpanExporter(SpanExporter):
         for span in spans:
             self.guard(self._read, span)
 
-    def _read(self, span: ReadableSpan) -> None:
+    def _read(self, ended: ReadableSpan) -> None:
+        span = from_sdk(ended)
+        if span is None:
+            return
         operation = operation_from_span(span)
         if operation is not None:
             self.ledger.apply(operation)

@@ -15,12 +15,12 @@ import contextlib
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from tachograph import names
 from tachograph.guard import Guard
 from tachograph.records import Event, Operation
-from tachograph.tally import Tally, ended
+from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
 from tachograph.views.session import SessionMetrics, session_view
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from tachograph.records import Record
     from tachograph.views.audit import Entry
-
-_SESSIONLESS = frozenset({"agent_registered", "system_startup", "system_shutdown"})
-"""Events that make no session: they happen before anybody asked for anything."""
 
 _BATCH: Final = 64
 """Records folded together, about half a millisecond of work."""
@@ -139,10 +136,9 @@ class Ledger:
         self._keep(operation)
 
     def _event(self, event: Event) -> None:
-        # What an operation carries is counted there; its log event is the same fact a second time.
-        if event.id in self._known or names.OPERATION_ID in event.payload:
+        if event.id in self._known or repeats_operation(event):
             return
-        tallies = (self._total,) if event.type in _SESSIONLESS else self._tallies(event)
+        tallies = (self._total,) if event.type in SESSIONLESS else self._tallies(event)
         for tally in tallies:
             tally.event(event)
         self._keep(event)
@@ -259,7 +255,8 @@ class Ledger:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view("*", self._total.now(self._told(hidden=True)))
+            now = self._total.now(self._told(hidden=True))
+            return session_view("*", replace(now, deleted=False))  # a session was, everything is not
 
     def audit_log(
         self,
@@ -312,8 +309,16 @@ class Ledger:
 
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():
-            known = dict.fromkeys([*self._sessions, *(open_.session_id for open_ in self._told())])
-            return [id_ for id_ in known if deleted or (tally := self._sessions.get(id_)) is None or not tally.deleted]
+            # By the moments in the records, not by their arrival: the same for everybody who has them.
+            last = {
+                id_: max([tally.last_ns, *(open_.start_ns for open_ in tally.open.values())])
+                for id_, tally in self._sessions.items()
+                if deleted or not tally.deleted
+            }
+            for open_ in self._told():
+                if open_.session_id in last or open_.session_id not in self._sessions:
+                    last[open_.session_id] = max(last.get(open_.session_id, 0), open_.start_ns)
+            return sorted(last, key=lambda id_: (last[id_], id_))
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:
         """The newest records, of a session or of all: ended ones in order of arrival, then open ones."""
@@ -325,7 +330,7 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return [*self._open.values(), *self._told()]
+            return sorted([*self._open.values(), *self._told()], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""

@@ -123,6 +123,9 @@ HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the dur
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 EVENT_ID: Final = _attribute("tachograph.event.id", str, "id of the audit entry, the same wherever it is written")
 OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a log event belongs to")
+EXPORT_GAPS: Final = _attribute(
+    "tachograph.export.gaps", tuple, "on the resource of exported records: what of them is not there, in words"
+)
 SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")
 
 # ------------------------------------------------------------------------------------------------------ events

@@ -182,7 +182,7 @@ class Recorder:
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
             if self._config.capture_errors == "message":
-                error_message = self._guard(error_text, error)
+                error_message = self._guard(error_text, error) or None
         if begun.kind == "agent" and outcome == "error" and error is not None:
             if live.failures and _stems_from(error, live.failures):
                 later[names.HANDED_UP] = True

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SESSIONLESS: Final = frozenset({"agent_registered", "system_startup", "system_shutdown"})
+"""Events that make no session, and count in the totals alone: they happen before anybody asked for anything."""
+
 OTHER = "other"
 """Where a table that has reached its bound counts further names."""
 
@@ -190,6 +193,11 @@ class Tally:
                 self.folded_names += 1
             found = table.setdefault(key, make())
         return found
+
+
+def repeats_operation(event: Event) -> bool:
+    """Whether an event is the log event of what an operation carries: the same fact a second time, to be left out."""
+    return names.OPERATION_ID in event.payload
 
 
 # ----------------------------------------------------------------------------------------------- an operation's end

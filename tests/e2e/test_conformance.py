@@ -48,6 +48,7 @@ NEVER_HERE = {
     names.WORKFLOW_NAME: "no framework that is hooked has tasks of its own",
     names.ATTEMPTS: "smolagents retries below what is hooked",
     names.REMOTE: "needs a remote executor, and so a network",
+    names.EXPORT_GAPS: "only in exported files, which test_export.py has",
     names.PARENT_ID: "only where the program's own spans are around, which test_codec.py has",
 }
 """Attributes that are declared and that these programs do not bring about, and why."""

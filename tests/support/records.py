@@ -189,7 +189,7 @@ def writings(draw: st.DrawFn) -> Written:
         end_ns=start + draw(st.integers(0, 2**40)),
         outcome=outcome,
         error_type=draw(st.none() | _words) if failed else None,
-        error_message=draw(st.none() | _texts) if failed else None,
+        error_message=draw(st.none() | _words) if failed else None,
         agent=draw(st.none() | _words),
         parent_id=parent_id,
         trace_id=f"{draw(st.integers(1, 2**128 - 1)):032x}",

@@ -6,7 +6,8 @@ a :class:`Source` and asks it; it neither knows nor cares which.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,3 +80,41 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what reading holds. Closing twice is fine."""
+
+
+_SQLITE: Final = b"SQLite format 3\0"
+"""How a SQLite database begins."""
+
+
+def open_source(place: str | Path) -> Source:
+    """What a file keeps: a store, or a file of OTLP, told by its content.
+
+    Raises:
+        SourceError: for a file that is neither, that is not there or cannot be read, and for a directory.
+    """
+    path = Path(place)
+    fix = "give the path of a store, or of a file with OTLP that a Collector or a program has written"
+    if path.is_dir():
+        raise SourceError(f"{path}: is a directory; {fix}")
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        raise SourceError(f"{path}: no such file; {fix}") from None
+    except (OSError, ValueError) as error:  # ValueError: no name that a file can have
+        raise SourceError(f"{str(path)!r}: cannot be read: {error}; {fix}") from None
+    if not beginning:
+        raise SourceError(f"{path}: is empty; {fix}")
+    if beginning == _SQLITE:
+        from tachograph.sources.sqlite import SqliteSource  # noqa: PLC0415 - loads SQLite
+
+        source: Source = SqliteSource(path)
+        try:
+            source.session_count()  # now, not at the first question
+        except SourceError:
+            source.close()
+            raise
+        return source
+    from tachograph.sources.otlp import OtlpSource  # noqa: PLC0415 - loads the JSON of OTLP
+
+    return OtlpSource(path)

@@ -1,8 +1,9 @@
 """What is new in an audit log since one last looked, whatever the source.
 
-A log is no queue: an entry of the past may turn up late. An operation shows its start only when its end arrives, if the
-source hears of it no sooner; writers store what happened some moments after it did, each by its own clock. So a follower
-reads again what it has just read, leaves out what it has told, and looks for the start of whatever ended without one.
+A log is no queue: an entry of the past may turn up late. An operation shows its start only when its end arrives, if
+the source hears of it no sooner; writers store what happened some moments after it did, each by its own clock. So a
+follower reads again what it has just read, leaves out what it has told, and looks for the start of whatever ended
+without one.
 """
 
 from __future__ import annotations

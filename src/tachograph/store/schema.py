@@ -65,6 +65,9 @@ CREATE UNIQUE INDEX records_by_id ON records (id);
 CREATE UNIQUE INDEX records_by_chain ON records (writer, number);
 CREATE INDEX records_by_session ON records (session_id, end_ns);
 CREATE INDEX records_by_time ON records (end_ns);
+CREATE INDEX records_by_kind ON records (kind, end_ns);
+CREATE INDEX records_by_request ON records (correlation_id, end_ns);
+CREATE INDEX records_amiss ON records (kind, end_ns) WHERE NOT instr(body, '"outcome":"ok"');
 CREATE INDEX records_critical ON records (end_ns) WHERE critical;
 CREATE TABLE counters (
   scope          INTEGER NOT NULL,    -- 0 everything, 1 a session, 2 a request within it
@@ -123,9 +126,10 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         found = _version(db, path)
         if found < VERSION:
             _migrate(db, path)
-        db.execute(
-            "PRAGMA synchronous = NORMAL"
-        )  # with WAL: a crash of the machine may cost the newest, never the file
+        # With WAL: a crash of the machine may cost the newest, never the file.
+        db.execute("PRAGMA synchronous = NORMAL")
+        # What is overwritten or deleted is gone: a session deleted for good is to leave nothing in odd corners.
+        db.execute("PRAGMA secure_delete = ON")
     except BaseException:
         db.close()
         raise
@@ -159,6 +163,11 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def plain(text: str) -> str:
+    """An id as SQLite can hold it, and as one asks for it: no half of a surrogate pair."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextlib.contextmanager

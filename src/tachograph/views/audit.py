@@ -6,7 +6,8 @@ operation plus the event's type, so every reading of the same records gives the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.content import shown
@@ -22,7 +23,7 @@ Entry = dict[str, Any]
 _Timed = tuple[int, int, str, Entry]  # moment, rank among equals, event id, entry
 
 
-def audit_view(
+def audit_view(  # noqa: PLR0913 - what one may ask a log by
     records: Iterable[Record],
     *,
     session_id: str | None = None,
@@ -32,19 +33,29 @@ def audit_view(
     critical: bool | None = None,
     since_ns: int | None = None,
     limit: int | None = None,
+    newest_first: bool = False,
 ) -> list[Entry]:
     """The audit log, oldest entry first; with ``limit`` the newest so many.
+
+    Args:
+        records: what it is made from.
+        session_id: only entries of this session.
+        event_type: only entries of this type.
+        category: only entries of this category.
+        correlation_id: only entries of this request.
+        critical: only critical entries, or only the others.
+        since_ns: only entries from this moment on.
+        limit: at most so many, the newest.
+        newest_first: the records come by :func:`last_moment`, the latest first; no more are taken than it needs.
 
     Raises:
         ValueError: for an event type or category that does not exist, or a limit that is no whole number from 0.
     """
-    if event_type is not None and event_type not in names.EVENTS:
-        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
-    categories = sorted({kind for kind, _ in names.EVENTS.values()})
-    if category is not None and category not in categories:
-        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+    kinds_of(event_type, category)
     if limit is not None and (type(limit) is not int or limit < 0):
         raise ValueError(f"limit={limit!r}: expected a whole number from 0 up")
+    if limit == 0:
+        return []
 
     def wanted(moment_ns: int, entry: Entry) -> bool:
         kind, is_critical = names.EVENTS[entry["event_type"]]
@@ -55,23 +66,54 @@ def audit_view(
             and (since_ns is None or moment_ns >= since_ns)
         )
 
-    found = [
-        timed
-        for record in records
-        if (session_id is None or record.session_id == session_id)
-        and (correlation_id is None or record.correlation_id == correlation_id)
-        and (since_ns is None or last_moment(record) >= since_ns)
-        for timed in entries(record)
-        if wanted(timed[0], timed[3])
-    ]
-    found.sort(key=lambda timed: timed[:3])
-    log = [entry for *_, entry in found]
-    return log if limit is None else log[len(log) - min(limit, len(log)) :]
+    found: list[tuple[int, int, str, int, Entry]] = []  # a heap of the newest so far, the oldest of them on top
+    for number, record in enumerate(records):
+        # No entry of a record is later than its last one, nor are those of the records that come after it.
+        if newest_first and len(found) == limit and last_moment(record) < found[0][0]:
+            break
+        if (
+            (session_id is None or record.session_id == session_id)
+            and (correlation_id is None or record.correlation_id == correlation_id)
+            and (since_ns is None or last_moment(record) >= since_ns)
+        ):
+            for moment_ns, rank, event_id, entry in entries(record):
+                if wanted(moment_ns, entry):
+                    heappush(found, (moment_ns, rank, event_id, number, entry))
+                    if limit is not None and len(found) > limit:
+                        heappop(found)
+    found.sort(key=lambda timed: timed[:4])
+    return [entry for *_, entry in found]
+
+
+def kinds_of(event_type: str | None = None, category: str | None = None) -> list[str] | None:
+    """Kinds of operations and types of events whose entries are of a type or a category; None for those of all.
+
+    Raises:
+        ValueError: for an event type or category that does not exist.
+    """
+    if event_type is not None and event_type not in names.EVENTS:
+        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
+    categories = sorted({kind for kind, _ in names.EVENTS.values()})
+    if category is not None and category not in categories:
+        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+    if event_type is None and category is None:
+        return None
+    types = {
+        name for name, (kind, _) in names.EVENTS.items() if event_type in (None, name) and category in (None, kind)
+    }
+    return [*(kind for kind, made in _TYPES.items() if types & made), *sorted(types)]
 
 
 def last_moment(record: Record) -> int:
     """When the last entry of a record is, in nanoseconds since the epoch."""
     return record.timestamp_ns if isinstance(record, Event) else record.end_ns or record.start_ns
+
+
+def is_critical(record: Record) -> bool:
+    """Whether any of the entries of a record is critical, without making them."""
+    if isinstance(record, Event):
+        return record.type in names.EVENTS and names.EVENTS[record.type][1]
+    return record.kind == "agent" and (record.outcome == "error" or names.SWITCH_FROM in record.attributes)
 
 
 def entries(record: Record) -> Iterator[_Timed]:
@@ -233,3 +275,22 @@ def _tool(call: Operation) -> Iterator[_Timed]:
 
 
 _OF_KIND = {"agent": _agent, "model": _model, "tool": _tool}
+
+_TYPES: Final = {
+    "agent": {
+        "agent_error",
+        "agent_processing_completed",
+        "agent_processing_started",
+        "agent_switched",
+        "task_completed",
+        "task_started",
+    },
+    "model": {"llm_request_completed", "llm_request_failed", "llm_request_started"},
+    "tool": {
+        "tool_execution_completed",
+        "tool_execution_failed",
+        "tool_execution_requested",
+        "tool_execution_started",
+    },
+}
+"""Types of the entries that an operation of each kind may give."""

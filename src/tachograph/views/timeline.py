@@ -44,13 +44,17 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Operations and events in order of start, each below what it happened in."""
+    """Operations and events in order of start, each below what it happened in.
+
+    ``left_out`` counts those that are kept but too many to show; they are the oldest.
+    """
 
     entries: tuple[TimelineEntry, ...]
+    left_out: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
-        return {"entries": [dataclasses.asdict(entry) for entry in self.entries]}
+        return {"entries": [dataclasses.asdict(entry) for entry in self.entries], "left_out": self.left_out}
 
     def __str__(self) -> str:
         """A waterfall for a terminal."""
@@ -58,13 +62,14 @@ class Timeline:
             return "nothing recorded"
         length = max(entry.offset_ms + (entry.duration_ms or 0) for entry in self.entries) or 1
         places = max(7, len(f"{length:,.0f}"))
-        return "\n".join(_line(entry, length, places) for entry in self.entries)
+        before = [f"{self.left_out:,} earlier ones are left out"] if self.left_out else []
+        return "\n".join([*before, *(_line(entry, length, places) for entry in self.entries)])
 
 
 def timeline_view(
-    records: Iterable[Record], *, session_id: str | None = None, correlation_id: str | None = None
+    records: Iterable[Record], *, session_id: str | None = None, correlation_id: str | None = None, left_out: int = 0
 ) -> Timeline:
-    """The timeline of a session, of one request within it, or of everything."""
+    """The timeline of a session, of one request within it, or of everything; ``left_out`` are not among ``records``."""
     chosen = [
         record
         for record in records
@@ -72,7 +77,7 @@ def timeline_view(
         and (correlation_id is None or record.correlation_id == correlation_id)
     ]
     if not chosen:
-        return Timeline(())
+        return Timeline((), left_out)
     chosen.sort(key=_order)
     operations = {record.id for record in chosen if isinstance(record, Operation)}
     origin = _start(chosen[0])
@@ -95,7 +100,7 @@ def timeline_view(
     # After the roots come those that none of them holds: operations that are each other's parents.
     parts = [list(below(root)) for root in (*children.get(None, ()), *chosen) if root.id not in placed]
     parts.sort(key=lambda part: _order(part[0][0]))
-    return Timeline(tuple(_entry(record, origin, depth) for part in parts for record, depth in part))
+    return Timeline(tuple(_entry(record, origin, depth) for part in parts for record, depth in part), left_out)
 
 
 def _order(record: Record) -> tuple[int, str]:

@@ -1,0 +1,134 @@
+"""What a writer commits is there, counted as the ledger counts, once each, chained and sealed."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support.records import History, deliveries, event, histories, ledger_of, opened, operation
+from tachograph import names
+from tachograph.canonical import record_from_text, tally_from_text
+from tachograph.records import Event, Operation
+from tachograph.store.schema import SCOPES, StoreError, connect, connect_to_read
+from tachograph.store.verification import verify
+from tachograph.store.writer import Writer
+from tachograph.views.session import session_view
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tachograph.records import Record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[Writer]:
+    with_chain = Writer(path)
+    yield with_chain
+    with_chain.close()
+
+
+def stored(path: Path) -> list[Record]:
+    """Every record of a store, in the order of storing."""
+    return [record_from_text(body) for (body,) in rows(path, "SELECT body FROM records ORDER BY seq")]
+
+
+def rows(path: Path, query: str) -> list[tuple]:
+    db = connect_to_read(path)
+    try:
+        return db.execute(query).fetchall()
+    finally:
+        db.close()
+
+
+def counters(path: Path, scope: str) -> dict[tuple[str, str], dict]:
+    """The figures of each row of counters, as the views show them."""
+    found = rows(path, f"SELECT session_id, correlation_id, body FROM counters WHERE scope = {SCOPES[scope]}")  # noqa: S608 - ours
+    return {
+        (session, request): session_view(session or "*", tally_from_text(body)).to_dict()
+        for session, request, body in found
+    }
+
+
+def is_open(record: Record) -> bool:
+    return isinstance(record, Operation) and record.end_ns is None
+
+
+# ------------------------------------------------------------------------------------------------------- records
+def test_what_is_appended_is_read_again(writer, path):
+    """A record comes back as it was given, in the order it was given."""
+    given_ = [operation(1), event(1, "message_added", content="hi"), operation(2, "tool", "search")]
+
+    assert 3 == writer.append(given_)
+    assert given_ == stored(path)
+
+
+def test_a_record_is_stored_once(writer, path):
+    """What is stored already, by whomever, or comes twice, is left out, and its counters with it."""
+    other = Writer(path)
+    writer.append([operation(1)])
+
+    assert 1 == other.append([operation(1), operation(2), operation(2)])
+    assert [operation(1), operation(2)] == stored(path)
+    assert 2 == counters(path, "total")["", ""]["total_requests"]
+    other.close()
+
+
+def test_the_log_event_of_an_operation_is_not_stored(writer, path):
+    """An event that carries an operation's id is that operation's second writing, and left out."""
+    assert 0 == writer.append([event(1, "agent_switched", **{names.OPERATION_ID: "x"})])
+    assert [] == stored(path)
+
+
+def test_ids_that_sqlite_cannot_hold_are_kept(writer, path):
+    """Half a surrogate pair in an id costs no record; its text still says the id as it was."""
+    odd = operation(1, session="s\ud800", request="r\udfff")
+    writer.append([odd], [opened(operation(2, session="s\ud800"))])
+
+    assert [odd] == stored(path)
+    assert [("s\\ud800", "r\\udfff")] == rows(path, "SELECT session_id, correlation_id FROM records")
+
+
+# ------------------------------------------------------------------------------------------------------ counters
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_counters_are_the_ledgers(tmp_path_factory, data):
+    """Fed in any order, in any batches, by two writers, the counters are those of a ledger given the same records."""
+    history: History = data.draw(histories(still_open=False))
+    told = data.draw(deliveries(history))
+    path = tmp_path_factory.mktemp("store") / "store.db"
+    writers = [Writer(path, key=b"k"), Writer(path)]
+    while told:
+        size = data.draw(st.integers(1, 8))
+        batch, told = told[:size], told[size:]
+        writers[data.draw(st.integers(0, 1))].append([record for record in batch if not is_open(record)])
+    for one in writers:
+        one.close()
+    ledger = ledger_of(history.last())
+    expected = {(metrics.session_id, ""): metrics.to_dict() for metrics in ledger.session_list(deleted=True)}
+    requests = {
+        (session, request): metrics.to_dict()
+        for session, request, metrics in ledger.recent(1_000, correlations=True)
+        if request is not None
+    }
+
+    assert without_list({("", ""): ledger.total().to_dict()} if history.last() else {}) == counters(path, "total")
+    assert without_list(expected) == counters(path, "session")
+    assert without_list(requests) == counters(path, "request")
+    db = connect(path)
+    assert () == verify(db, key=b"k").problems
+    db.close()
+
+
+def without_list(figures: dict) -> dict:
+    """Figures without the list of calls, which are records in a store."""
+    return {key: {**metrics, "requests": [], "evicted": {"requests": 0}} for key, metrics in figures.items()}
