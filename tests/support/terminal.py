@@ -9,26 +9,27 @@ import pty
 import select
 import struct
 import subprocess
-import sys
 import termios
 import time
 from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
-from support.programs import PATIENCE, Finished, clean_environment
+from support.programs import PATIENCE, Finished, clean_environment, script
 from tachograph.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-COMMAND = (sys.executable, "-m", "tachograph")
+COMMAND = (script("tachograph"),)
 
 
 def run(*arguments: str, stdin: str | None = None, **variables: str) -> Finished:
     """Run a command in this process, its output no terminal."""
     environment: dict[str, str | None] = {**dict.fromkeys(("COLUMNS", "FORCE_COLOR", "NO_COLOR")), **variables}
-    done = CliRunner(env=environment).invoke(main, arguments, input=stdin, catch_exceptions=False)
+    done = CliRunner(env=environment).invoke(
+        main, arguments, input=stdin, catch_exceptions=False, prog_name="tachograph"
+    )
     return Finished(done.exit_code, done.stdout, done.stderr)
 
 

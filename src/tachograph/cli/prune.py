@@ -10,7 +10,7 @@ import click
 from tachograph.cli import figures, screen
 from tachograph.cli.arguments import AGE, SIZE
 from tachograph.cli.progress import progress
-from tachograph.cli.reading import connected, json_option, store_path
+from tachograph.cli.reading import connected, json_option, settings, store_path
 from tachograph.cli.writing import store_option, writing
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def prune(
 ) -> None:
     """Remove what is old or too much.
 
-    The oldest records go first, until every bound that is given is kept; the totals over everything stay. Programs may
+    The oldest records go first, until every bound that is given is kept; without any those of the settings are, as
+    `tachograph doctor` shows them. The totals over everything stay. Programs may
     go on recording meanwhile. The audit chain still holds, and its verification says how much was removed.
     """
     bounds: dict[str, Any] = {
@@ -51,15 +52,27 @@ def prune(
         "max_bytes": max_size or 0,
     }
     if not any(bounds.values()):
-        raise click.UsageError(
-            "Say what is to go: --older-than, --max-sessions, --max-records or --max-size.",
-            click.get_current_context(),
-        )
+        bounds = _of_settings()
     pruned = _foreseen(place, bounds) if dry_run else _pruned(place, bounds)
     if as_json:
         screen.print_json({**dataclasses.asdict(pruned), "dry_run": dry_run})
     else:
         _show(pruned, dry_run=dry_run)
+
+
+def _of_settings() -> dict[str, Any]:
+    found = settings()
+    bounds = {
+        "max_age_days": found.store_max_age,
+        "max_sessions": found.store_max_sessions,
+        "max_bytes": found.store_max_size * 1_000_000,
+    }
+    if not any(bounds.values()):
+        raise click.UsageError(
+            "The settings set no bound: give --older-than, --max-sessions, --max-records or --max-size.",
+            click.get_current_context(),
+        )
+    return bounds
 
 
 def _foreseen(place: str | None, bounds: dict[str, Any]) -> Pruned:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tachograph.cli import Misuse
-from tachograph.config import Config
+from tachograph.config import Config, default_store
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
 from tachograph.sources import SourceError, open_source
@@ -32,13 +32,6 @@ from_option = click.option(
     "--from", "place", metavar="PLACE", help="Read this store or file; by default the store that programs record into."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def default_place(_: Config) -> Path:
-    """Until the store has settings."""
-    import platformdirs  # noqa: PLC0415
-
-    return platformdirs.user_state_path("tachograph") / "store.db"
 
 
 class No(click.ClickException):
@@ -89,12 +82,12 @@ def settings() -> Config:
 
 def store_path(place: str | None = None) -> Path:
     """Where the store is: what was given, or where programs record into by the settings in force."""
-    return Path(place) if place else default_place(settings())
+    return Path(place or settings().store or default_store())
 
 
 def audit_key() -> bytes | None:
     """The key of the audit chain, where the settings have one."""
-    key = getattr(settings(), "audit_key", None)
+    key = settings().audit_key
     return None if key is None else key.encode()
 
 

@@ -66,7 +66,7 @@ def _page(found: Verification, width: int) -> Iterator[Text]:
         yield Text(f"✗ {chains}, and the first thing wrong in each:", "bold red")
         for problem in found.problems:
             yield from screen.hanging(Text(f"  {problem.what:<10}", "bold red"), screen.safe(problem.where), width)
-    heads = [head for head in found.heads if head.count > 0]
+    heads = [head for head in found.heads if head.entries]
     if heads:
         yield Text()
         yield Text("Heads, to be kept elsewhere and given as --head later", "bold")
