@@ -142,8 +142,8 @@ class Lines:
         days = {figures.local(entry["timestamp"])[:10] for entry in known}
         self._narrow = width < _ROOMY
         self._layout = "%Y-%m-%d " if not self._narrow else "" if len(days) == 1 else "%m-%d "
-        # Before anything is known there is room for what is most likely long.
-        rows = [self._cells(entry) for entry in known] or [self._cells(_LONG)]
+        # Before anything is known there is room for the longest of everything.
+        rows = [self._cells(entry) for entry in known] or [[*self._cells(_LONG)[:-1], Text("w" * _LONG_TEXT)]]
         self._widths = screen.fitted(self._columns, rows, width)
 
     def title(self) -> Text:
@@ -181,6 +181,7 @@ _LONG: Final[Entry] = {
     "event_type": max(names.EVENTS, key=len),
     "session_id": "s" * 32,
     "critical": True,
-    "what": "w" * 200,
 }
-"""An entry as wide as any."""
+"""An entry as wide as any, but for what it says."""
+
+_LONG_TEXT: Final = 200

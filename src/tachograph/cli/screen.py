@@ -26,7 +26,7 @@ Cell = str | int | Text
 """What stands in a table: a text of whatever origin, a number, or a text of ours with its colours."""
 
 GAP: Final = 2
-_UNBOUNDED: Final = 100_000
+UNBOUNDED: Final = 100_000
 """Width of what is no terminal: nothing is cut."""
 
 
@@ -38,7 +38,7 @@ def console() -> Console:
     plain = bool(os.environ.get("NO_COLOR"))
     made = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, color_system=None if plain else "auto")
     if not made.is_terminal and not os.environ.get("COLUMNS"):
-        made.width = _UNBOUNDED
+        made.width = UNBOUNDED
     return made
 
 
@@ -146,10 +146,10 @@ def row_text(row: Sequence[Text], columns: Sequence[Column], widths: Sequence[in
     return line
 
 
-def print_lines(out: Console, lines: Iterable[Text | str]) -> None:
-    """Lines as they are: a terminal cuts what is too long, nobody wraps it. A text that overflows is never cut."""
+def print_lines(out: Console, lines: Iterable[Text]) -> None:
+    """Lines as they are: a terminal cuts what is too long, nobody wraps it. One that may overflow is never cut."""
     for line in lines:
-        out.print(line, no_wrap=True, overflow="ellipsis", crop=False)
+        out.print(line, no_wrap=True, overflow=line.overflow or "ellipsis", crop=False)
 
 
 def hanging(label: Text, body: Text, width: int) -> list[Text]:

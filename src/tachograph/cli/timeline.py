@@ -65,7 +65,8 @@ def _waterfall(view: Timeline, width: int) -> Iterator[Text]:
     when_width, took_width = max(map(len, (*whens, "start"))), max(map(len, (*tooks, "took")))
     left = when_width + took_width + 3 * screen.GAP
     longest = max(cell_len(label.plain) for label in labels)
-    bar_width = max(_LEAST_BAR, min(_MOST_BAR, min(width, max(_WIDE, left + longest)) - left - longest))
+    room = width if width < screen.UNBOUNDED else _WIDE
+    bar_width = max(_LEAST_BAR, min(_MOST_BAR, room - left - longest))
     title = f"{'start':>{when_width}}  {'took':>{took_width}}  {'':{bar_width}}  what"
     yield Text(title, "dim")
     for entry, label, when, took in zip(view.entries, labels, whens, tooks, strict=True):

@@ -61,15 +61,17 @@ def _page(found: Verification, width: int) -> Iterator[Text]:
     entries = "1 entry" if found.entries == 1 else f"{found.entries:,} entries"
     chains = f"{entries} in {figures.counted(found.writers, 'chain')}"
     if found.ok:
-        yield Text(f"✓ {chains}: none changed, removed, reordered or cut.", "bold green")
+        said = Text(f"{chains}: none changed, removed, reordered or cut.", "bold green")
+        yield from screen.hanging(Text("✓ ", "bold green"), said, width)
     else:
-        yield Text(f"✗ {chains}, and the first thing wrong in each:", "bold red")
+        said = Text(f"{chains}, and the first thing wrong in each:", "bold red")
+        yield from screen.hanging(Text("✗ ", "bold red"), said, width)
         for problem in found.problems:
             yield from screen.hanging(Text(f"  {problem.what:<10}", "bold red"), screen.safe(problem.where), width)
     heads = [head for head in found.heads if head.entries]
     if heads:
         yield Text()
-        yield Text("Heads, to be kept elsewhere and given as --head later", "bold")
+        yield Text("Heads, to keep elsewhere and give as --head", "bold")
         for head in heads:
             line = screen.safe(f"  {head}")
             line.overflow = "ignore"  # it is to be copied
