@@ -15,6 +15,9 @@ from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
 from tachograph.runtime import Runtime
 from tachograph.sessions import bind, correlation, session
+from tachograph.sources import SourceError
+from tachograph.sources import default_place as _default_place
+from tachograph.sources import open_source as _open_source
 from tachograph.summary import session_summary as _session_summary
 from tachograph.version import VERSION
 from tachograph.views.session import SessionMetrics
@@ -23,10 +26,13 @@ from tachograph.views.totals import Totals
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from tachograph.sources import Source
 
 __version__ = VERSION
 
@@ -37,6 +43,7 @@ __all__ = [
     "LedgerSpanExporter",
     "Runtime",
     "SessionMetrics",
+    "SourceError",
     "Timeline",
     "TimelineEntry",
     "Totals",
@@ -47,6 +54,7 @@ __all__ = [
     "correlation",
     "init",
     "metrics",
+    "read",
     "session",
     "session_metrics",
     "sessions",
@@ -84,6 +92,18 @@ def init(
 def shutdown() -> None:
     """Unhook everything, end what is open, flush and stop exporters that are ours."""
     _runtime.stop()
+
+
+def read(place: str | Path | None = None) -> Source:
+    """Open recorded sessions, of this program or of others: they answer what the functions here answer, until closed.
+
+    Args:
+        place: a store, or a file of OTLP; by default the store of the settings in force.
+
+    Raises:
+        SourceError: for a place that cannot be read; it names it and the fix.
+    """
+    return _open_source(_default_place(_runtime.current().config) if place is None else place)
 
 
 def session_metrics(session_id: str, correlation_id: str | None = None) -> SessionMetrics:

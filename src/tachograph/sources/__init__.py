@@ -9,10 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from tachograph.config import default_store
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from tachograph.config import Config
     from tachograph.records import Operation, Record
     from tachograph.views.audit import Entry
     from tachograph.views.session import SessionMetrics
@@ -115,6 +118,11 @@ def open_source(place: str | Path) -> Source:
             source.close()
             raise
         return source
-    from tachograph.sources.otlp import OtlpSource  # noqa: PLC0415 - loads the JSON of OTLP
+    from tachograph.sources.otlp import OtlpSource  # noqa: PLC0415 - loads what reads OTLP
 
     return OtlpSource(path)
+
+
+def default_place(config: Config) -> Path:
+    """Where the store is by the settings: the one that programs record into, or where it would be if they did."""
+    return Path(config.store or default_store())

@@ -151,10 +151,8 @@ class SqliteSource:
             )
             return audit_view(
                 records,
-                session_id=session_id,
                 event_type=event_type,
                 category=category,
-                correlation_id=correlation_id,
                 critical=critical,
                 since_ns=since_ns,
                 limit=limit,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.canonical import record_from_text, tally_from_text, tally_text
+from tachograph.canonical import tally_from_text, tally_text
 from tachograph.records import Event
 from tachograph.store.chain import digest
 from tachograph.store.schema import StoreError, plain, transaction
@@ -18,7 +18,6 @@ from tachograph.store.schema import StoreError, plain, transaction
 if TYPE_CHECKING:
     import sqlite3
 
-    from tachograph.records import Operation
     from tachograph.store.writer import Writer
 
 _SLICE: Final = 2_000
@@ -57,7 +56,7 @@ def delete_session(
         moment_ns = time.time_ns() if now_ns is None else now_ns
         event = Event(secrets.token_hex(8), "session_deleted", session_id, None, moment_ns, payload=payload)
         # First the entry: if we are interrupted, the session is hidden, and deleting it again goes on.
-        writer.append([event], _under_way(db, writer))
+        writer.append([event], under_way=None)
         if hard:
             _erase(writer.connection, session_id, event.id)
     if hard and known is not None:
@@ -87,14 +86,6 @@ def _has_content(db: sqlite3.Connection, session_id: str) -> bool:
         (session_id,),
     ).fetchone()[0]
     return bool(found)
-
-
-def _under_way(db: sqlite3.Connection, writer: Writer) -> list[Operation]:
-    """What a writer has told of, to be told again as it is."""
-    rows = db.execute(
-        "SELECT body FROM open JOIN writers USING (writer) WHERE name = ? ORDER BY start_ns", (writer.head.writer,)
-    )
-    return [cast("Operation", record_from_text(body)) for (body,) in rows]
 
 
 def _erase(db: sqlite3.Connection, session_id: str, but: str) -> None:
