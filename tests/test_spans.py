@@ -81,6 +81,7 @@ UNKNOWN: Any = object()
         (names.ACTIVE_SECONDS, "1e-3", 0.001),
         (names.ACTIVE_SECONDS, math.nan, UNKNOWN),
         (names.ACTIVE_SECONDS, "inf", UNKNOWN),
+        (names.ACTIVE_SECONDS, 1e300, UNKNOWN),
         (names.ACTIVE_SECONDS, 10**400, UNKNOWN),
         (names.ACTIVE_SECONDS, [], UNKNOWN),
         (names.NESTED, True, True),

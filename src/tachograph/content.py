@@ -84,11 +84,7 @@ def shown(attributes: Mapping[str, Any], **columns: str) -> dict[str, Any]:
 def _read(written: Any) -> Any:
     try:
         return json.loads(written)
-    except (
-        RecursionError,
-        TypeError,
-        ValueError,
-    ):  # a span's attribute: cut by the SDK's own limit, or somebody else's
+    except (RecursionError, TypeError, ValueError):  # a span's: cut by the SDK's limit, or somebody's
         return written
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
@@ -123,7 +122,7 @@ def _whole(value: Any) -> int | None:
         with contextlib.suppress(ValueError):  # a whole number all the same, perhaps: 12.0, 1e3
             return int(value)
     number = _number(value)
-    return int(number) if number is not None and number.is_integer() and abs(number) < _TOO_LARGE else None
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _number(value: Any) -> float | None:
@@ -133,7 +132,7 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (OverflowError, ValueError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < _TOO_LARGE else None
 
 
 def _yes(value: Any) -> bool | None:
@@ -154,5 +153,7 @@ def _texts(value: Any) -> tuple[str, ...] | None:
 _TYPES: Final = {name: attribute.type for name, attribute in names.ATTRIBUTES.items()}
 _MOST_DIGITS: Final = 20
 _TOO_LARGE: Final = 2.0**63
+"""No figure of ours is; what is not finite is not below it either."""
+
 _AS_IT_IS: Final = frozenset({str, int, bool})
 _AS: Final[dict[type, Callable[[Any], Any]]] = {str: _text, int: _whole, float: _number, bool: _yes, tuple: _texts}

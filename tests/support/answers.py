@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tachograph.canonical import record_text
+
 if TYPE_CHECKING:
     from tachograph.sources import Source
     from tachograph.views.session import SessionMetrics
@@ -31,6 +33,6 @@ def answers(source: Source) -> dict[str, Any]:
             }
             for session_id in sessions
         },
-        "records": sorted(map(repr, source.records())),
+        "records": sorted(map(record_text, source.records())),
     }
     return json.loads(json.dumps(found))

@@ -100,7 +100,7 @@ class _Reading:
             raise SourceError(
                 f"{self._path}: is compressed with zstd, which is not read here; run `zstd -d` on it first"
             )
-        if not head:
+        if not head and not self._damaged:
             return  # nothing has been written yet
         if head.startswith(_RESOURCE) and (found := self._one_message()) is not None:
             yield from found
