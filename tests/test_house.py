@@ -175,6 +175,7 @@ TESTED_ELSEWHERE = {
     "cli/__init__.py": "cli/test_run.py",
     "cli/started.py": "cli/test_run.py",
     "cli/start/sitecustomize.py": "cli/test_run.py",
+    "export/__init__.py": "export/test_session.py",
     "integrations/__init__.py": "test_frameworks.py",
     "server/__init__.py": "test_house.py",
     "sources/__init__.py": "test_house.py",
@@ -186,8 +187,8 @@ TESTED_ELSEWHERE = {
 
 def _test_of(module: str) -> str:
     path = Path(module)
-    if path.parts[0] == "integrations" and len(path.parts) > 2:  # a framework of several files has one test file
-        return f"integrations/test_{path.parts[1]}.py"
+    if path.parts[0] in ("integrations", "sources") and len(path.parts) > 2:  # one of several files has one test file
+        return f"{path.parts[0]}/test_{path.parts[1]}.py"
     return (path.parent / f"test_{path.name}").as_posix()
 
 

@@ -7,6 +7,7 @@ program has not asked for us by name: they print one line and go on with that se
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -58,6 +59,43 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return read
 
 
+def _seconds(low: float, high: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        message = f"expected a number of seconds from {low:g} to {high:g}"
+        if isinstance(value, bool):
+            raise ValueError(message)  # noqa: TRY004 - one kind of error for every bad setting
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ValueError(message) from None
+        if not low <= number <= high:
+            raise ValueError(message)
+        return number
+
+    return read
+
+
+def _store(value: Any) -> str | None:
+    """The path of a store, absolute, as the program may change its directory; None for no."""
+    message = "expected a path, or 1 for the default place, or 0 for none"
+    if not isinstance(value, (bool, int, str, os.PathLike)):
+        raise ValueError(message)  # noqa: TRY004 - one kind of error for every bad setting
+    with contextlib.suppress(ValueError):
+        return default_store() if _boolean(value) else None
+    text = os.fspath(value) if isinstance(value, (str, os.PathLike)) else ""
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ValueError(message)
+    path = os.path.expanduser(text.strip())  # noqa: PTH111 - pathlib's raises where there is no home
+    return os.path.abspath(path)  # noqa: PTH100 - pathlib's does not take out the dots
+
+
+def default_store() -> str:
+    """Where a store is kept unless somebody says otherwise: among the user's data, as the platform has it."""
+    from platformdirs import user_data_path  # noqa: PLC0415 - loaded only where a store is asked for
+
+    return str(user_data_path("tachograph", appauthor=False) / "store.db")
+
+
 def _one_of(*words: str) -> Callable[[Any], str]:
     def read(value: Any) -> str:
         word = str(value).strip().lower()
@@ -103,10 +141,15 @@ class Setting:
     variable: str
     read: Callable[[Any], Any]
     meaning: str
+    secret: bool = False
+
+    def shown(self, value: Any) -> Any:
+        """A value of this setting as people may see it."""
+        return "***" if self.secret and value is not None else value
 
 
-def _setting(default: Any, variable: str, read: Callable[[Any], Any], meaning: str) -> Any:
-    return field(default=default, metadata={"setting": Setting(variable, read, meaning)})
+def _setting(default: Any, variable: str, read: Callable[[Any], Any], meaning: str, *, secret: bool = False) -> Any:
+    return field(default=default, repr=not secret, metadata={"setting": Setting(variable, read, meaning, secret)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +217,42 @@ class Config:
         _whole(1, 100_000),
         "names per table; further ones are 'other'",
     )
+    store: str | None = _setting(
+        None, "TACHOGRAPH_STORE", _store, "keep records in this database; 1: in the default place, 0: in none"
+    )
+    store_flush: str = _setting(
+        "events",
+        "TACHOGRAPH_STORE_FLUSH",
+        _one_of("events", "timer", "through"),
+        "store soon after something is recorded, at intervals, or before the program goes on",
+    )
+    store_debounce: float = _setting(
+        0.5, "TACHOGRAPH_STORE_DEBOUNCE", _seconds(0, 3_600), "seconds from a record until it is stored (events)"
+    )
+    store_batch: int = _setting(
+        500, "TACHOGRAPH_STORE_BATCH", _whole(1, 20_000), "records stored together; so many are stored at once"
+    )
+    store_interval: float = _setting(
+        5.0, "TACHOGRAPH_STORE_INTERVAL", _seconds(0.01, 3_600), "seconds between writes (timer)"
+    )
+    store_max_age: int = _setting(
+        0, "TACHOGRAPH_STORE_MAX_AGE", _whole(0, 100_000), "days that records are kept; 0: for ever"
+    )
+    store_max_sessions: int = _setting(
+        0, "TACHOGRAPH_STORE_MAX_SESSIONS", _whole(0, 1_000_000_000), "sessions kept in the store; 0: all"
+    )
+    store_max_size: int = _setting(
+        2_000, "TACHOGRAPH_STORE_MAX_SIZE", _whole(0, 1_000_000_000), "MB that the store may take; 0: any"
+    )
+    audit_key: str | None = _setting(
+        None, "TACHOGRAPH_AUDIT_KEY", _text, "key of the audit chain's HMACs; never shown", secret=True
+    )
+    audit_interval: float = _setting(
+        60.0,
+        "TACHOGRAPH_AUDIT_INTERVAL",
+        _seconds(0.1, 86_400),
+        "seconds between log events of the audit chain's head",
+    )
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -234,7 +313,7 @@ class Config:
                 try:
                     values[name], sources[name] = setting.read(value), place
                 except ValueError as error:
-                    problem(f"{place}: {str(value)[:80]!r} is not usable: {error}")
+                    problem(f"{place}: {str(setting.shown(value))[:80]!r} is not usable: {error}")
                 break
         return cls(**values, sources=sources)
 

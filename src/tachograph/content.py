@@ -84,7 +84,7 @@ def shown(attributes: Mapping[str, Any], **columns: str) -> dict[str, Any]:
 def _read(written: Any) -> Any:
     try:
         return json.loads(written)
-    except (TypeError, ValueError):  # a span's attribute, cut by the SDK's own limit
+    except (RecursionError, TypeError, ValueError):  # a span's attribute: cut by the SDK's own limit, or somebody else's
         return written
 
 

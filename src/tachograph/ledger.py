@@ -15,7 +15,6 @@ import contextlib
 import threading
 import weakref
 from collections import OrderedDict, defaultdict, deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph.guard import Guard
@@ -23,7 +22,7 @@ from tachograph.records import Event, Operation
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
-from tachograph.views.session import SessionMetrics, session_view
+from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
 from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tachograph.records import Record
+    from tachograph.tap import Tap
     from tachograph.views.audit import Entry
 
 _BATCH: Final = 64
@@ -76,6 +76,7 @@ class Ledger:
         self._known: OrderedDict[str, None] = OrderedDict()
         self._history: deque[Record] = deque()
         self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
+        self._tap: Tap | None = None
         self.after_fork()
 
     @property
@@ -89,6 +90,7 @@ class Ledger:
         # that holds the lock. Then the record waits in the inbox for the fold under way.
         self._lock = threading.RLock()
         self._folding = False
+        self._holder = 0
 
     # ------------------------------------------------------------------------------------------------- writing
     def apply(self, record: Record) -> None:
@@ -100,6 +102,37 @@ class Ledger:
                 self._fold()
             finally:
                 self._lock.release()
+        tap = self._tap
+        if tap is not None:
+            tap.nudge()
+            if tap.through is not None:
+                tap.through()
+
+    def stir(self) -> None:
+        """Say that something has begun: of that nothing is applied, but whoever writes down wants to know."""
+        if self._tap is not None:
+            self._tap.nudge()
+
+    def tap(self, tap: Tap) -> None:
+        """Give a tap each record that is kept from now on, once."""
+        with self._reading():
+            self._tap = tap
+
+    def untap(self, tap: Tap) -> None:
+        """Give it no more; where another has taken its place, that one stays."""
+        with self._reading():
+            if self._tap is tap:
+                self._tap = None
+
+    @property
+    def held(self) -> bool:
+        """Whether the thread that asks is reading or counting here, as one is that the garbage collector strikes."""
+        return self._folding and self._holder == threading.get_ident()
+
+    def settle(self) -> None:
+        """Count what has come and waits to be; a tap then has all of it."""
+        with self._reading():
+            pass
 
     def attend(self, under_way: Callable[[], list[Operation]]) -> None:
         """Ask there as well, whenever somebody reads, for what is under way; for as long as its object lives.
@@ -112,7 +145,7 @@ class Ledger:
     def _fold(self) -> None:
         if self._folding:
             return
-        self._folding = True
+        self._folding, self._holder = True, threading.get_ident()
         try:
             while self._inbox:
                 record = self._inbox.popleft()
@@ -151,6 +184,8 @@ class Ledger:
         if len(self._history) > self._max_records:
             self._history.popleft()
             self._evicted["records"] += 1
+        if self._tap is not None:
+            self._tap.put(record)
 
     def _tallies(self, record: Record) -> tuple[Tally, ...]:
         key = record.session_id, record.correlation_id
@@ -211,6 +246,7 @@ class Ledger:
     def _reading(self) -> Iterator[None]:
         with self._lock:
             self._fold()
+            self._holder = threading.get_ident()
             within, self._folding = self._folding, True  # what the garbage collector ends meanwhile waits
             try:
                 yield
@@ -255,8 +291,7 @@ class Ledger:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            now = self._total.now(self._told(hidden=True))
-            return session_view("*", replace(now, deleted=False))  # a session was, everything is not
+            return session_view(EVERYTHING, self._total.now(self._told(hidden=True)))
 
     def audit_log(
         self,

@@ -127,6 +127,10 @@ EXPORT_GAPS: Final = _attribute(
     "tachograph.export.gaps", tuple, "on the resource of exported records: what of them is not there, in words"
 )
 SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")
+AUDIT_WRITER: Final = _attribute("tachograph.audit.writer", str, "name of the writer whose chain a head is of")
+AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the chain up to its head")
+AUDIT_LINK: Final = _attribute("tachograph.audit.link", str, "the last link of the chain, in hex")
+AUDIT_KEYED: Final = _attribute("tachograph.audit.keyed", bool, "whether links are HMACs with a key")
 
 # ------------------------------------------------------------------------------------------------------ events
 EVENT_PREFIX: Final = "tachograph."
@@ -137,6 +141,9 @@ MODEL_EXCEPTION: Final = "gen_ai.client.operation.exception"
 
 MODEL_DETAILS: Final = "gen_ai.client.inference.operation.details"
 """Log event with the content of a model call (GenAI conventions, severity DEBUG); only where events carry content."""
+
+AUDIT_HEAD: Final = "tachograph.audit.head"
+"""Log event of where a store's audit chain stands (severity INFO): who keeps it can prove that nothing was cut."""
 
 EVENTS: Final[dict[str, tuple[str, bool]]] = {
     # audit event_type: (category, critical)

@@ -155,6 +155,7 @@ class Recorder:
         if start.kind == "model" and beside.listening():
             live.claim = self._guard(beside.claim)
         self._open[record.id] = live
+        self._guard(self._ledger.stir)
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
         if names.SWITCH_FROM in facts:
@@ -233,6 +234,22 @@ class Recorder:
         )
         self._guard(self._ledger.apply, event)
         self._guard(self._emit, event, get_current())
+
+    def audit_head(self, writer: str, entries: int, link: str, keyed: bool) -> None:  # noqa: FBT001 - a guard's call
+        """Where the store's audit chain stands, to whatever collects the logs: a witness that is not on this disk."""
+        self._send(
+            LogRecord(
+                timestamp=self._clock(),
+                severity_number=SeverityNumber.INFO,
+                event_name=names.AUDIT_HEAD,
+                attributes={
+                    names.AUDIT_WRITER: writer,
+                    names.AUDIT_COUNT: entries,
+                    names.AUDIT_LINK: link,
+                    names.AUDIT_KEYED: keyed,
+                },
+            )
+        )
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
     def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:

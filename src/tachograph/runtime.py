@@ -13,16 +13,17 @@ import os
 import sys
 import threading
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tachograph.config import Config, ConfigError
+from tachograph.config import Config, ConfigError, default_store
 from tachograph.context import new_id
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
 from tachograph.ledger import Ledger
 from tachograph.probes import Hooks
-from tachograph.providers import Providers
+from tachograph.providers import Providers, program_name
 from tachograph.recorder import Recorder
 from tachograph.summary import summary
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from tachograph.store.keeper import Keeper
 
 _log = logging.getLogger("tachograph")
 
@@ -99,18 +102,33 @@ class Runtime:
             process_session=self.process_session,
             **({} if clock is None else {"clock": clock}),
         )
+        self.keeper = self._keeper() if config.enabled and config.store else None
         self.hooks = Hooks(self.recorder, self.guard)
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
         self.wants_summary = False
+        self.wants_store = False
         self.started = False
         self.automatic = False
         self.stopped = False
         self._process = os.getpid()
         self._session_id = config.session_id or new_id()
         _fork_aware.add(self)
+
+    def _keeper(self) -> Keeper:
+        from tachograph.store.keeper import Keeper  # noqa: PLC0415 - only where a store is asked for
+
+        return Keeper(
+            self.config,
+            ledger=self.ledger,
+            guard=self.guard,
+            complain=self.complain,
+            publish=self.recorder.audit_head,
+            program=self.config.service_name or program_name(),
+            upkeep=None,  # retention by config.store_max_*: what the store is given up for is decided there
+        )
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
@@ -132,8 +150,11 @@ class Runtime:
         self.ids_cleaned += before.ids_cleaned
         self.misused += before.misused
         self.wants_summary |= before.wants_summary
+        self.wants_store |= before.wants_store
         self.offers_summary |= before.offers_summary
         self.providers.inherit(before.providers)
+        if before.keeper is not None:
+            before.guard(before.keeper.close if self.keeper is None else before.keeper.hand_over)
         before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
@@ -148,6 +169,8 @@ class Runtime:
         # Registered after a provider that shuts itself down at exit was joined, so run before it does.
         if not self.stopped:
             self.guard(self.recorder.abandon_all)
+            if self.keeper is not None:
+                self.guard(self.keeper.witness)
 
     def _forget_exit(self) -> None:
         for at_exit in (self.at_exit, self._before_providers_end):
@@ -160,6 +183,8 @@ class Runtime:
         self.stopped = True
         self.guard(self.hooks.uninstall)
         self.guard(self.recorder.abandon_all)
+        if self.keeper is not None:
+            self.guard(self.keeper.close)  # before the providers, which are to send its last head
         self.guard(self.instruments.settle)
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
@@ -193,6 +218,7 @@ class Runtime:
             "misused": self.misused,
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
+            "store": None if self.keeper is None else self.keeper.stats(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
 
@@ -234,6 +260,7 @@ def start(
     logger_provider: LoggerProvider | None = None,
     automatic: bool = False,
     summary_wanted: bool = False,
+    store_wanted: bool = False,
 ) -> Runtime:
     """Start recording, or give the runtime that is.
 
@@ -245,6 +272,7 @@ def start(
         automatic: nobody asked for us by name: say what is wrong in one line each instead of raising, wait with
             providers until the first operation, and print a summary at exit on a terminal that nothing else serves.
         summary_wanted: print the summary at exit wherever the output goes, unless settings say no.
+        store_wanted: keep a store in the default place, unless settings say where, or no.
 
     Raises:
         ConfigError: for a bad setting, or settings that contradict those of the runtime already started.
@@ -267,6 +295,9 @@ def start(
                 )
         complain = _say if automatic else None
         config = Config.read(arguments, complain=complain)
+        store_wanted |= running is not None and running.wants_store
+        if store_wanted and "store" not in config.sources:
+            config = replace(config, store=default_store())
         runtime = Runtime(
             config,
             tracer_provider=tracer_provider,
@@ -278,6 +309,7 @@ def start(
         )
         runtime.started, runtime.automatic = True, automatic
         runtime.offers_summary, runtime.wants_summary = automatic, summary_wanted
+        runtime.wants_store = store_wanted
         runtime.instruments.enabled = config.enabled
         if config.enabled:
             try:

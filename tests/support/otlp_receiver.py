@@ -267,6 +267,7 @@ class OtlpReceiver:
         self._spans: list[ReceivedSpan] = []
         self._logs: list[ReceivedLog] = []
         self._points: list[ReceivedPoint] = []
+        self._requests: list[Any] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -298,6 +299,12 @@ class OtlpReceiver:
         """Return the data points received so far, oldest first (a copy); every export adds its points anew."""
         with self._changed:
             return list(self._points)
+
+    @property
+    def requests(self) -> list[Any]:
+        """Return the requests received so far, as the messages they were, oldest first (a copy)."""
+        with self._changed:
+            return list(self._requests)
 
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10) -> T:
         """Return what `predicate()` gives once that is true; raise TimeoutError if it never is."""
@@ -335,6 +342,14 @@ class OtlpReceiver:
         self, request: ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
     ) -> ExportTraceServiceResponse | ExportLogsServiceResponse | ExportMetricsServiceResponse:
         """Keep the whole request or, when any part of it cannot be read, none of it."""
+        taken = self._read(request)
+        with self._changed:
+            self._requests.append(request)
+        return taken
+
+    def _read(
+        self, request: ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest
+    ) -> ExportTraceServiceResponse | ExportLogsServiceResponse | ExportMetricsServiceResponse:
         match request:
             case ExportTraceServiceRequest():
                 self._keep(self._spans, list(_spans(request)))

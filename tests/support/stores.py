@@ -3,17 +3,54 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tachograph import names
 from tachograph.records import Event, Operation
+from tachograph.sources.sqlite import SqliteSource
+from tachograph.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from contextlib import ExitStack
+    from pathlib import Path
 
     from tachograph.records import Record
-    from tachograph.store.writer import Writer
 
+
+# ------------------------------------------------------------------------------------------------ of given records
+class Delivery(NamedTuple):
+    """What one of several writers is told at a time: starts, ends and events."""
+
+    writer: int
+    records: tuple[Record, ...]
+
+
+def store_of(deliveries: Iterable[Delivery], path: Path, stack: ExitStack) -> SqliteSource:
+    """A source over a store that was written as told, by writers that live until the stack is closed.
+
+    What has begun is under way with the writer that was told, until it hears of the end.
+    """
+    source = SqliteSource(path)
+    stack.callback(source.close)
+    writers: dict[int, Writer] = {}
+    under_way: dict[int, dict[str, Operation]] = {}
+    for number, records in [Delivery(0, ()), *deliveries]:
+        if number not in writers:
+            writers[number], under_way[number] = Writer(path), {}
+            stack.callback(writers[number].close)
+        appended = []
+        for record in records:
+            if isinstance(record, Operation) and record.end_ns is None:
+                under_way[number][record.id] = record
+            else:
+                under_way[number].pop(record.id, None)
+                appended.append(record)
+        writers[number].append(appended, under_way[number].values())
+    return source
+
+
+# ------------------------------------------------------------------------------------------------- of a given size
 START = 1_768_654_800_000_000_000
 """2026-01-17T13:00:00Z, when the work begins."""
 

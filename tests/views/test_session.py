@@ -325,6 +325,13 @@ def test_a_session_is_unknown_active_idle_or_deleted() -> None:
     ]
 
 
+def test_everything_is_never_deleted() -> None:
+    """The total goes on when a session is deleted."""
+    ledger = ledger_of([operation(1), event(1, "session_deleted", at=1)])
+
+    assert ("deleted", "idle") == (ledger.session_metrics("s").status, ledger.total().status)
+
+
 def test_first_seen_is_the_first_start() -> None:
     """A session is seen from its first start to its last end."""
     metrics = ledger_of([operation(1, at=0, took=1_500), operation(2, at=100, took=1)]).session_metrics("s")

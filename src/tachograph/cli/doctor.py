@@ -73,7 +73,7 @@ def examine(problems: list[str]) -> dict[str, Any]:
         "settings": [
             {
                 "setting": name,
-                "value": getattr(config, name),
+                "value": setting.shown(getattr(config, name)),
                 "from": config.sources.get(name, "default"),
                 "variable": setting.variable,
                 "meaning": setting.meaning,

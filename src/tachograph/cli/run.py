@@ -23,7 +23,8 @@ _START = Path(__file__).with_name("start")
 def run(*, module: bool, program: str, arguments: tuple[str, ...]) -> None:
     """Run PROGRAM as python would, and record what its agents do.
 
-    A summary is printed at the end; TACHOGRAPH_SUMMARY=0 stops it. The program is its own process with its own
+    A summary is printed at the end; TACHOGRAPH_SUMMARY=0 stops it. What is recorded is kept in a store;
+    TACHOGRAPH_STORE says in which file, or 0 for none. The program is its own process with its own
     exit code, sees its own arguments, and starts no recorded children.
     """
     if not module and not Path(program).exists():

@@ -12,13 +12,13 @@ from tachograph import runtime
 if TYPE_CHECKING:
     from types import FrameType
 
-_SECONDS_TO_END: Final = 5.0
-"""At most so long the program's end waits for what is still to be sent."""
+_SECONDS_TO_END: Final = 8.0
+"""At most so long the program's end waits for what is still to be stored, of which that is 5 at most, and sent."""
 
 
 def start() -> None:
     """Record as ``import tachograph.auto`` does, and do not lose what is recorded when asked to terminate."""
-    runtime.start(automatic=True, summary_wanted=True)
+    runtime.start(automatic=True, summary_wanted=True, store_wanted=True)
     before = signal.getsignal(signal.SIGTERM)
     if before not in (signal.SIG_DFL, None):
         return

@@ -115,6 +115,4 @@ def open_source(place: str | Path) -> Source:
             source.close()
             raise
         return source
-    from tachograph.sources.otlp import OtlpSource  # noqa: PLC0415 - loads the JSON of OTLP
-
-    return OtlpSource(path)
+    raise SourceError(f"{path}: is no SQLite database, and files of OTLP cannot be read yet; give the path of a store")

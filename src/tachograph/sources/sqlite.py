@@ -20,7 +20,7 @@ from tachograph.store.schema import StoreError
 from tachograph.tally import Tally
 from tachograph.times import moment
 from tachograph.views.audit import audit_view, kinds_of
-from tachograph.views.session import SessionMetrics, session_view
+from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
 from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
@@ -86,9 +86,7 @@ class SqliteSource:
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._look() as now:
-            tally = now.tally() or Tally()
-        tally.deleted = False  # a session was, everything is not
-        return session_view("*", tally)
+            return session_view(EVERYTHING, now.tally() or Tally())
 
     def stats(self) -> dict[str, Any]:
         """How much is kept, and what bounds have cost."""

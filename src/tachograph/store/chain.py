@@ -70,7 +70,11 @@ class Head(NamedTuple):
     link: bytes
 
     def __str__(self) -> str:
-        return f"{self.writer}:{self.entries}:{self.link.hex()}"
+        return ":".join(map(str, self.words()))
+
+    def words(self) -> tuple[str, int, str]:
+        """What it says, the link in hex."""
+        return self.writer, self.entries, self.link.hex()
 
     @classmethod
     def parse(cls, text: str) -> Head:

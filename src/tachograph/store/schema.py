@@ -183,6 +183,11 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def as_stored(text: str) -> str:
+    """An id as SQLite can hold it: half of a surrogate pair is written out. For storing and for asking."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """The version of the schema that is there; 0 for an empty file."""
     try:

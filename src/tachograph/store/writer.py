@@ -12,15 +12,16 @@ import platform
 import secrets
 import sqlite3
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tachograph.canonical import record_from_text, record_text, tally_from_text, tally_text
+from tachograph.canonical import record_from_text, record_text
 from tachograph.records import Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
+from tachograph.store.counters import Counters
 from tachograph.store.presence import Presence, is_alive
-from tachograph.store.schema import SCOPES, StoreError, connect, transaction
-from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
+from tachograph.store.schema import as_stored, connect, transaction
+from tachograph.store.trouble import is_busy
+from tachograph.tally import repeats_operation
 from tachograph.views.audit import is_critical
 
 if TYPE_CHECKING:
@@ -29,16 +30,8 @@ if TYPE_CHECKING:
 
     from tachograph.records import Record
 
-_MAX_REMEMBERED: Final = 2_000
-"""Sessions and requests whose counters a writer has at hand, so that it need not read them each time."""
-
 _IDS: Final = 500
 """Ids asked for at once; SQLite before 3.32 takes no more than 999."""
-
-_Scope = tuple[int, str, str]
-"""Primary key of a row of ``counters``."""
-
-_TOTAL: Final[_Scope] = SCOPES["total"], "", ""
 
 
 class Writer:
@@ -73,7 +66,6 @@ class Writer:
         self._path = path
         self._key = key
         self._program = program
-        self._max_names = max_names
         self._timeout = timeout
         self._clock = clock
         self._db: sqlite3.Connection | None = None
@@ -82,8 +74,7 @@ class Writer:
         self._id = 0
         self._head = Head("", 0, b"")  # until the constructor appends
         self._under_way: set[str] = set()
-        self._remembered: OrderedDict[_Scope, tuple[int, Tally]] = OrderedDict()
-        self._touched: dict[_Scope, tuple[int, Tally]] = {}
+        self._counters = Counters(path, max_names)
         try:
             self.append(())
         except BaseException:
@@ -111,14 +102,14 @@ class Writer:
         return self._ready()
 
     # ----------------------------------------------------------------------------------------------------- append
-    def append(self, records: Iterable[Record], under_way: Iterable[Operation] = ()) -> int:
+    def append(self, records: Iterable[Record], under_way: Iterable[Operation] | None = ()) -> int:
         """Store what ended and happened, and what is under way now, in one transaction.
 
         Args:
             records: ended operations and events. What is stored already is left out, and so is the log event of what
                 an operation carries.
             under_way: everything that has begun and not ended. What was told before and is not here any more is
-                forgotten.
+                forgotten. None: as told before, but for what ended.
 
         Returns:
             How many records are new.
@@ -128,7 +119,7 @@ class Writer:
             ValueError, TypeError, OverflowError: for a record that cannot be stored; likewise.
         """
         told = list(records)
-        going_on = {operation.id: operation for operation in under_way}
+        going_on = None if under_way is None else {operation.id: operation for operation in under_way}
         try:
             db = self._ready()
             try:
@@ -136,28 +127,20 @@ class Writer:
                     new, head, open_now = self._append(db, told, going_on, stored=False)
             except sqlite3.IntegrityError:
                 # Something is stored already. That is rare, and to ask first each time costs a tenth of it all.
-                self._touched.clear()
-                self._remembered.clear()
+                self._counters.discard()
                 with transaction(db):
                     new, head, open_now = self._append(db, told, going_on, stored=True)
         except BaseException as error:
-            for scope in self._touched:  # folded into, and not written
-                self._remembered.pop(scope, None)
-            if isinstance(error, sqlite3.DatabaseError) and not _is_busy(error):
+            self._counters.discard()
+            if isinstance(error, sqlite3.DatabaseError) and not is_busy(error):
                 self.release()  # a connection that has failed is not to be trusted; the next call opens another
             raise
-        finally:
-            touched, self._touched = self._touched, {}
+        self._counters.remember()
         self._head, self._under_way = head, open_now
-        for scope, counters in touched.items():
-            self._remembered[scope] = counters
-            self._remembered.move_to_end(scope)
-        while len(self._remembered) > _MAX_REMEMBERED:
-            self._remembered.popitem(last=False)
         return new
 
     def _append(
-        self, db: sqlite3.Connection, told: list[Record], going_on: dict[str, Operation], *, stored: bool
+        self, db: sqlite3.Connection, told: list[Record], going_on: dict[str, Operation] | None, *, stored: bool
     ) -> tuple[int, Head, set[str]]:
         sealed = self._sealed(db)
         if sealed is None:
@@ -171,7 +154,7 @@ class Writer:
             head = link(head, digest(text), columns, self._key)
             rows.append((self._id, *columns, text, head))
         db.executemany(_INSERT, rows)
-        self._count(db, fresh)
+        self._counters.add(db, fresh)
         open_now = self._note(db, going_on, {record.id for record in told})
         sealed = sealed._replace(entries=count, head=head)
         db.execute(
@@ -189,74 +172,25 @@ class Writer:
         if stored:
             ids = list(found)
             for at in range(0, len(ids), _IDS):
-                asked = {_plain(id_): id_ for id_ in ids[at : at + _IDS]}
+                asked = {as_stored(id_): id_ for id_ in ids[at : at + _IDS]}
                 marks = ",".join("?" * len(asked))
                 query = f"SELECT id FROM records WHERE id IN ({marks})"  # noqa: S608 - only marks
                 for (id_,) in db.execute(query, [*asked]):
                     found.pop(asked[id_], None)
         return list(found.values())
 
-    # --------------------------------------------------------------------------------------------------- counters
-    def _count(self, db: sqlite3.Connection, records: Iterable[Record]) -> None:
-        """Fold records into the counters they belong to, as the ledger does."""
-        of_request: dict[tuple[str, str | None], tuple[Tally, ...]] = {}
-        for record in records:
-            if isinstance(record, Event) and record.type in SESSIONLESS:
-                self._tally(db, _TOTAL).event(record)
-                continue
-            key = record.session_id, record.correlation_id
-            tallies = of_request.get(key)
-            if tallies is None:
-                tallies = of_request[key] = tuple(self._tally(db, scope) for scope in _scopes(*key))
-            if isinstance(record, Event):
-                for tally in tallies:
-                    tally.event(record)
-            else:
-                ended(record, tallies)
-        rows = []
-        for scope, (version, tally) in self._touched.items():
-            # The calls themselves are kept as records, so that the list of the newest has lost none.
-            tally.evicted_requests = 0
-            rows.append((*scope, tally.first_ns, tally.last_ns, tally.deleted, version, tally_text(tally)))
-        db.executemany(_WRITE_COUNTERS, rows)
-
-    def _tally(self, db: sqlite3.Connection, scope: _Scope) -> Tally:
-        touched = self._touched.get(scope)
-        if touched is not None:
-            return touched[1]
-        remembered = self._remembered.get(scope)
-        row = db.execute(_VERSION if remembered else _COUNTERS, scope).fetchone()
-        if remembered and row is not None and row[0] == remembered[0]:
-            version, tally = remembered
-        else:
-            if remembered and row is not None:  # another writer's doing
-                row = db.execute(_COUNTERS, scope).fetchone()
-            # The first version is no small number, so that a row deleted and made again is not taken for the old one.
-            version, tally = (secrets.randbits(40), self._new()) if row is None else (row[0], self._read(scope, row[1]))
-        self._touched[scope] = version + 1, tally
-        return tally
-
-    def _new(self) -> Tally:
-        return Tally(max_names=self._max_names, max_requests=0)
-
-    def _read(self, scope: _Scope, text: Any) -> Tally:
-        try:
-            return tally_from_text(text, max_names=self._max_names, max_requests=0)
-        except ValueError as error:
-            raise StoreError(f"{self._path}: the counters of {scope[1] or 'everything'} are damaged: {error}") from None
-
     # --------------------------------------------------------------------------------------------------- under way
-    def _note(self, db: sqlite3.Connection, going_on: dict[str, Operation], ended_ids: set[str]) -> set[str]:
-        wanted = going_on.keys() - ended_ids
+    def _note(self, db: sqlite3.Connection, going_on: dict[str, Operation] | None, ended_ids: set[str]) -> set[str]:
+        wanted = (self._under_way if going_on is None else going_on.keys()) - ended_ids
         gone = self._under_way - wanted
         if gone:
-            db.executemany("DELETE FROM open WHERE id = ? AND writer = ?", [(_plain(id_), self._id) for id_ in gone])
-        new = [going_on[id_] for id_ in going_on if id_ in wanted and id_ not in self._under_way]
+            db.executemany("DELETE FROM open WHERE id = ? AND writer = ?", [(as_stored(id_), self._id) for id_ in gone])
+        new = [of for id_, of in (going_on or {}).items() if id_ in wanted and id_ not in self._under_way]
         if new:
             db.executemany(
                 "INSERT OR REPLACE INTO open (id, writer, session_id, correlation_id, start_ns, body) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(_plain(of.id), self._id, *_place(of), of.start_ns, record_text(of)) for of in new],
+                [(as_stored(of.id), self._id, *_place(of), of.start_ns, record_text(of)) for of in new],
             )
         return set(wanted)
 
@@ -316,7 +250,7 @@ class Writer:
         )
         self._id = added.lastrowid or 0
         self._under_way.clear()
-        self._remembered.clear()
+        self._counters.forget()
         return sealed
 
     def _absent(self) -> None:
@@ -366,12 +300,6 @@ _INSERT: Final = (
     "(writer, number, id, kind, session_id, correlation_id, start_ns, end_ns, critical, body, link) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_WRITE_COUNTERS: Final = (
-    "INSERT OR REPLACE INTO counters "
-    "(scope, session_id, correlation_id, first_ns, last_ns, deleted, version, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_VERSION: Final = "SELECT version FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?"
-_COUNTERS: Final = "SELECT version, body FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?"
 
 
 def _columns(number: int, record: Record) -> tuple[int, str, str, str, str | None, int, int, int]:
@@ -379,25 +307,12 @@ def _columns(number: int, record: Record) -> tuple[int, str, str, str, str | Non
         kind, start_ns, end_ns = record.type, record.timestamp_ns, record.timestamp_ns
     else:
         kind, start_ns, end_ns = record.kind, record.start_ns, record.end_ns or record.start_ns
-    return number, _plain(record.id), kind, *_place(record), start_ns, end_ns, int(is_critical(record))
+    return number, as_stored(record.id), kind, *_place(record), start_ns, end_ns, int(is_critical(record))
 
 
 def _place(record: Record) -> tuple[str, str | None]:
     correlation_id = record.correlation_id
-    return _plain(record.session_id), None if correlation_id is None else _plain(correlation_id)
-
-
-def _plain(text: str) -> str:
-    """An id as SQLite can hold it: no half of a surrogate pair."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _scopes(session_id: str, correlation_id: str | None) -> list[_Scope]:
-    session = _plain(session_id)
-    scopes = [_TOTAL, (SCOPES["session"], session, "")]
-    if correlation_id is not None:
-        scopes.append((SCOPES["request"], session, _plain(correlation_id)))
-    return scopes
+    return as_stored(record.session_id), None if correlation_id is None else as_stored(correlation_id)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -406,7 +321,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _is_busy(error: sqlite3.DatabaseError) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)

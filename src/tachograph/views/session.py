@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.content import shown
@@ -14,6 +14,10 @@ from tachograph.times import milliseconds, timestamp
 if TYPE_CHECKING:
     from tachograph.records import Operation
     from tachograph.tally import ModelTally, Tally
+
+
+EVERYTHING: Final = "*"
+"""Id of what is no session but all of them together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +94,8 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
     return SessionMetrics(
         session_id=session_id,
         user_id=tally.user_id,
-        status="deleted" if tally.deleted else "active" if tally.open else "idle",
+        # That some session was deleted makes everything none.
+        status="deleted" if tally.deleted and session_id != EVERYTHING else "active" if tally.open else "idle",
         first_seen=None if tally.first_ns is None else timestamp(tally.first_ns),
         last_seen=None if tally.first_ns is None else timestamp(tally.last_ns),
         agent_runs=tally.agent_runs,

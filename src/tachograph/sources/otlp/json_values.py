@@ -105,7 +105,10 @@ def attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for pair in items(pairs, "attributes"):
         fields = table(pair, "an attribute")
-        found[text(fields.get("key"))] = _value(fields.get("value"), depth)
+        key, value = text(fields.get("key")), fields.get("value")
+        # Most values are texts, and most of the time goes here.
+        plain = value.get("stringValue") if type(value) is dict else None
+        found[key] = plain if type(plain) is str else _value(value, depth)
     return found
 
 
