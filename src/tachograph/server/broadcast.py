@@ -137,14 +137,16 @@ class Broadcast:
             return
         self._looking = anyio.Event()
         try:
-            # In a thread, as reading waits. What follows does not wait, or a cancelled request would lose entries.
-            for entry in await anyio.to_thread.run_sync(self._new):
+            new = await anyio.to_thread.run_sync(self._new)  # in a thread, as reading waits
+            # Nothing waits from here on, or a request that is cancelled would take entries with it.
+            for entry in new:
                 self._newest.append(entry)
                 for client in self._clients:
                     client.tell(entry)
+            self._next_look = time.monotonic() + self.every
         finally:
             self._looking.set()
-            self._looking, self._next_look = None, time.monotonic() + self.every
+            self._looking = None
 
     def _new(self) -> list[Entry]:
         if self._follower is None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 
 from tachograph.server.answers import Answer, problem
-from tachograph.server.questions import Asked, SessionId
+from tachograph.server.questions import REST, Asked, SessionId
 from tachograph.server.shapes import Problem
 from tachograph.sources import Source
 
@@ -17,7 +17,7 @@ router: Final = APIRouter(prefix="/events", tags=["events"])
 
 
 @router.get(
-    "/export/{session_id:path}",
+    f"/export/{{session_id:{REST}}}",
     response_model=dict[str, Any],
     responses={404: {"model": Problem, "description": "nothing is recorded of the session"}},
     summary="A session to take along",

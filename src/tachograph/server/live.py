@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from tachograph.server.answers import UNREADABLE, json_text, problem
 from tachograph.server.broadcast import Broadcast, Client
 from tachograph.server.questions import Filters
-from tachograph.views.audit import Entry, audit_view
+from tachograph.views.audit import Entry, kinds_of
 
 router: Final = APIRouter(prefix="/events", tags=["events"])
 
@@ -116,7 +116,7 @@ async def live(
     """
     wanted = filters.named()
     try:
-        audit_view((), event_type=wanted["event_type"], category=wanted["category"])
+        kinds_of(wanted["event_type"], wanted["category"])
     except ValueError as error:
         return problem(422, str(error))
     broadcast: Broadcast = request.app.state.live

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from starlette.convertors import Convertor, register_url_convertor
 
 from tachograph import names
 from tachograph.sources import Source
@@ -35,6 +36,26 @@ async def _source(request: Request) -> Source:
 
 Asked = Annotated[Source, Depends(_source)]
 """The source that is asked."""
+
+
+class _AnyText(Convertor[str]):
+    """Whatever is left of a path: slashes and line breaks as well, as an id may have any."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """The text itself."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The text itself."""
+        return value
+
+
+REST: Final = "tachograph_rest"
+"""Name of the convertor for a session's id at the end of a path. The framework has one table of them for all apps."""
+
+register_url_convertor(REST, _AnyText())
 
 SessionId = Annotated[
     str,

@@ -12,7 +12,7 @@ from tachograph import names
 from tachograph.records import Operation
 from tachograph.server import shapes
 from tachograph.server.answers import UNREADABLE, Answer, problem
-from tachograph.server.questions import Asked, Figures, Log, OfRequest, OfSession, Page, SessionId
+from tachograph.server.questions import REST, Asked, Figures, Log, OfRequest, OfSession, Page, SessionId
 from tachograph.times import timestamp
 
 router: Final = APIRouter(prefix="/events", tags=["events"])
@@ -34,7 +34,9 @@ def sessions(source: Asked, page: Annotated[Page, Query()]) -> Answer:
     return Answer({"sessions": shown, "count": len(known), "next": following})
 
 
-@router.get("/metrics/session/{session_id:path}", response_model=shapes.SessionFigures, summary="Figures of a session")
+@router.get(
+    f"/metrics/session/{{session_id:{REST}}}", response_model=shapes.SessionFigures, summary="Figures of a session"
+)
 def session_metrics(source: Asked, session_id: SessionId, figures: Annotated[Figures, Query()]) -> Answer:
     """What a session did and cost, or one request within it. A session nobody has heard of has zeros, and status 200.
 
@@ -75,9 +77,9 @@ def timeline(source: Asked, of: Annotated[OfRequest, Query()]) -> Answer:
     """The timeline of a session, or of a request, which may be in several sessions; from its start."""
     if of.session_id is None and of.correlation_id is None:
         return problem(422, "a timeline is of something: give session_id=… or correlation_id=…, or both")
-    entries = source.timeline(session_id=of.session_id, correlation_id=of.correlation_id).to_dict()["entries"]
-    shown, following = _oldest(entries, of.limit, of.offset)
-    return Answer({"entries": shown, "count": len(entries), "next": following})
+    whole = source.timeline(session_id=of.session_id, correlation_id=of.correlation_id).to_dict()
+    shown, following = _oldest(whole["entries"], of.limit, of.offset)
+    return Answer({**whole, "entries": shown, "count": len(whole["entries"]), "next": following})
 
 
 @router.get("/approvals", response_model=shapes.Approvals, summary="What waits for a human")

@@ -10,8 +10,8 @@ from typing import Any, Final, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from tachograph.records import Operation
+from tachograph.views import timeline as views_timeline
 from tachograph.views.session import SessionMetrics
-from tachograph.views.timeline import TimelineEntry
 from tachograph.views.totals import Totals
 
 NESTED: Final = ("agent_switches", "tool_calls", "processing_duration_ms", "errors")
@@ -23,7 +23,7 @@ def _model(name: str, of: type, *, leave_out: tuple[str, ...] = (), **more: Any)
     known = {**vars(sys.modules[of.__module__]), "Operation": Operation}
     hints = get_type_hints(of, globalns=known)
     fields = {field.name: (hints[field.name], ...) for field in dataclasses.fields(of) if field.name not in leave_out}
-    return create_model(name, __doc__=of.__doc__, **{**fields, **more})  # type: ignore[call-overload]  # a table of fields
+    return create_model(name, __doc__=of.__doc__, **{**fields, **more})
 
 
 _HINTS: Final = get_type_hints(
@@ -40,11 +40,14 @@ SessionFigures = _model(
     timestamp=(str, Field(description="when this was asked")),
 )
 AllFigures = _model("AllFigures", Totals)
-Entry = _model("Entry", TimelineEntry)
+Entry = _model("Entry", views_timeline.TimelineEntry)
+
+
+_NEXT: Final[Any] = Field(description="`offset` of the page after this one; null where this is the last")
 
 
 class _Page(BaseModel):
-    next: int | None = Field(description="`offset` of the page after this one; null where this is the last")
+    next: int | None = _NEXT
 
 
 class Sessions(_Page):
@@ -75,11 +78,14 @@ class AuditLog(_Page):
     count: int = Field(description="entries on this page")
 
 
-class Timeline(_Page):
-    """Operations and events in order of start, each below what it happened in."""
-
-    entries: list[Entry]  # type: ignore[valid-type]  # made above
-    count: int = Field(description="entries there are, on all pages")
+Timeline = _model(
+    "Timeline",
+    views_timeline.Timeline,
+    leave_out=("entries",),
+    entries=(list[Entry], ...),  # type: ignore[valid-type]  # made above
+    count=(int, Field(description="entries there are, on all pages")),
+    next=(int | None, _NEXT),
+)
 
 
 class Approval(BaseModel):
