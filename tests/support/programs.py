@@ -180,7 +180,7 @@ class Programs:
         with subprocess.Popen(
             command,
             cwd=self.directory,
-            env=clean_environment(**variables),
+            env=clean_environment(**{"XDG_DATA_HOME": str(self.directory / "data"), **variables}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -7,15 +7,15 @@ import json
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import click
 
 from tachograph import beside, runtime
 from tachograph.cli import figures
-from tachograph.config import Config, default_store
+from tachograph.config import Config
 from tachograph.frameworks import IntegrationError
+from tachograph.sources import default_place
 from tachograph.version import VERSION
 
 
@@ -91,7 +91,7 @@ def examine(problems: list[str]) -> dict[str, Any]:
 
 def _store(config: Config, problems: list[str]) -> dict[str, Any]:
     """Where records are kept, by whom, and how it stands."""
-    path = Path(config.store or default_store())
+    path = default_place(config)
     found: dict[str, Any] = {"path": str(path), "recording": "every program" if config.store else "tachograph run"}
     if not path.exists():
         return {**found, "state": "not there yet"}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tachograph.cli import Misuse
-from tachograph.config import Config, default_store
+from tachograph.config import Config
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
-from tachograph.sources import SourceError, open_source
+from tachograph.sources import SourceError, default_place, open_source
 
 if TYPE_CHECKING:
     import sqlite3
@@ -82,7 +82,7 @@ def settings() -> Config:
 
 def store_path(place: str | None = None) -> Path:
     """Where the store is: what was given, or where programs record into by the settings in force."""
-    return Path(place or settings().store or default_store())
+    return Path(place) if place else default_place(settings())
 
 
 def audit_key() -> bytes | None:

@@ -25,7 +25,7 @@ def serve(*, host: str, port: int, token_file: str | None, place: str | None) ->
     Ctrl-C or SIGTERM stops it.
     """
     try:
-        from tachograph import server  # noqa: PLC0415 - the web framework, which may not be installed
+        from tachograph.server import serve as listen  # noqa: PLC0415 - the web framework, which may not be installed
     except ModuleNotFoundError as error:
         raise Misuse(str(error)) from None
     from tachograph.export import session_export  # noqa: PLC0415 - loads what only exporting needs
@@ -43,7 +43,7 @@ def serve(*, host: str, port: int, token_file: str | None, place: str | None) ->
 
     with reading(place, make=True) as source:
         try:
-            server.serve(source, host, port, token, export=session_export, ready=ready)
+            listen(source, host, port, token, export=session_export, ready=ready)
         except ValueError as error:  # the address, or a token that no header can carry; never the token itself
             raise Misuse(printable(str(error))) from None
 
