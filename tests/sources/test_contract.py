@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import tachograph
 from scripted_llm import ScriptedLLM
 from support.records import MILLISECOND, MOMENT, SECOND, SESSIONS, deliveries, event, histories, ledger_of, operation
-from support.stores import Delivery, store_of
+from support.stores import Delivery, told_to
 from tachograph import names
 from tachograph.export import otlp_lines
 from tachograph.ledger import Ledger
@@ -101,7 +101,9 @@ def stack() -> Iterator[ExitStack]:
 
 def kept_in_store(records: Sequence[Record], place: Path, stack: ExitStack) -> tuple[Ledger, Source]:
     """A source over a store which these were written to, in this order, by a writer that lives on."""
-    return ledger_of(records), store_of([Delivery(0, tuple(records))], place / "store.db", stack)
+    path = place / "store.db"
+    stack.enter_context(told_to(path, [Delivery(0, tuple(records))]))
+    return ledger_of(records), stack.enter_context(contextlib.closing(SqliteSource(path)))
 
 
 def kept_in_file(records: Sequence[Record], place: Path, stack: ExitStack) -> tuple[Ledger, Source]:
@@ -261,7 +263,9 @@ def test_a_store_is_the_ledger(data: st.DataObject, writers: int) -> None:
     told_so = data.draw(batches(records, writers))
     ledger = ledger_of(records)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        source = store_of(told_so, Path(folder) / "store.db", stack)
+        path = Path(folder) / "store.db"
+        stack.enter_context(told_to(path, told_so))
+        source = stack.enter_context(contextlib.closing(SqliteSource(path)))
 
         same(ledger, source)
         for size in (1, 2):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from tachograph import names
 from tachograph.records import Event, Operation
-from tachograph.sources.sqlite import SqliteSource
 from tachograph.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from contextlib import ExitStack
     from pathlib import Path
 
     from tachograph.records import Record
@@ -26,28 +25,28 @@ class Delivery(NamedTuple):
     records: tuple[Record, ...]
 
 
-def store_of(deliveries: Iterable[Delivery], path: Path, stack: ExitStack) -> SqliteSource:
-    """A source over a store that was written as told, by writers that live until the stack is closed.
+@contextlib.contextmanager
+def told_to(path: Path, deliveries: Iterable[Delivery]) -> Iterator[list[Writer]]:
+    """A store that was written as told, by writers that live while the block lasts.
 
     What has begun is under way with the writer that was told, until it hears of the end.
     """
-    source = SqliteSource(path)
-    stack.callback(source.close)
-    writers: dict[int, Writer] = {}
-    under_way: dict[int, dict[str, Operation]] = {}
-    for number, records in [Delivery(0, ()), *deliveries]:
-        if number not in writers:
-            writers[number], under_way[number] = Writer(path), {}
-            stack.callback(writers[number].close)
-        appended = []
-        for record in records:
-            if isinstance(record, Operation) and record.end_ns is None:
-                under_way[number][record.id] = record
-            else:
-                under_way[number].pop(record.id, None)
-                appended.append(record)
-        writers[number].append(appended, under_way[number].values())
-    return source
+    told = [*deliveries]
+    with contextlib.ExitStack() as closing:
+        writers = [Writer(path) for _ in range(1 + max((number for number, _ in told), default=0))]
+        for writer in writers:
+            closing.callback(writer.close)
+        under_way: list[dict[str, Operation]] = [{} for _ in writers]
+        for number, records in told:
+            appended = []
+            for record in records:
+                if isinstance(record, Operation) and record.end_ns is None:
+                    under_way[number][record.id] = record
+                else:
+                    under_way[number].pop(record.id, None)
+                    appended.append(record)
+            writers[number].append(appended, under_way[number].values())
+        yield writers
 
 
 # ------------------------------------------------------------------------------------------------- of a given size

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tachograph.store.writer import Writer
 
-_SLICE: Final = 2_000
+SLICE: Final = 2_000
 """Records changed in one transaction, so that nobody waits long to record."""
 
 
@@ -93,13 +93,13 @@ def _erase(db: sqlite3.Connection, session_id: str, but: str) -> None:
     db.create_function("digest_of", 1, digest, deterministic=True)
     users = _nameless(db, session_id)
     left = "session_id = ? AND body IS NOT NULL AND id <> ?"
-    changed = _SLICE
-    while changed == _SLICE:
+    changed = SLICE
+    while changed == SLICE:
         with transaction(db):
             changed = db.execute(
                 f"""
                 UPDATE records SET digest = digest_of(body), body = NULL
-                WHERE seq IN (SELECT seq FROM records WHERE {left} LIMIT {_SLICE})
+                WHERE seq IN (SELECT seq FROM records WHERE {left} LIMIT {SLICE})
                 """,  # noqa: S608 - our own texts
                 (session_id, but),
             ).rowcount

@@ -21,23 +21,28 @@ if TYPE_CHECKING:
 
     from tachograph.store.writer import Writer
 
-_SLICE: Final = 2_000
+SLICE: Final = 2_000
 """Records taken in one transaction, some 50 milliseconds of work; pages given back likewise."""
 
 _DAY: Final = 86_400_000_000_000
+_MOST: Final = 2**62
+_AGES: Final = 36_500
+"""Days that are as good as for ever; more do not fit into a number of SQLite's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
     """What retention took away: records, the counters of sessions that are wholly gone, bytes given back to the disk.
 
-    ``left_alone`` says of which writers' records none were taken, and why.
+    ``left_alone`` says of which writers' records none were taken, and why; ``finished`` is False where more is to go
+    than there was time for.
     """
 
     records: int = 0
     sessions: int = 0
     bytes: int = 0
     left_alone: tuple[str, ...] = ()
+    finished: bool = True
 
 
 def prune(
@@ -49,6 +54,7 @@ def prune(
     max_bytes: int = 0,
     now_ns: int | None = None,
     progress: Callable[[int], None] | None = None,
+    seconds: float = math.inf,
 ) -> Pruned:
     """Take the oldest records away, in order of storing, until all bounds are kept; 0 is no bound.
 
@@ -63,14 +69,15 @@ def prune(
         max_bytes: size of the database; what runs ahead of it in its log is not counted.
         now_ns: the moment, nanoseconds since the epoch.
         progress: told how many records are gone, after each slice.
+        seconds: to do it in, about; what is left is for the next time.
 
     Raises:
         ValueError: for a bound that is negative or no number.
         StoreError, sqlite3.Error, OSError: as :class:`~tachograph.store.writer.Writer` does.
     """
     for name, value in (("max_sessions", max_sessions), ("max_records", max_records), ("max_bytes", max_bytes)):
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name}={value!r}: expected a whole number from 0, which is no bound")
+        if type(value) is not int or not 0 <= value < _MOST:
+            raise ValueError(f"{name}={value!r}: expected a whole number from 0, which is no bound, to {_MOST:,}")
     if isinstance(max_age_days, bool) or not isinstance(max_age_days, (int, float)) or not max_age_days >= 0:
         raise ValueError(f"max_age_days={max_age_days!r}: expected a number of days from 0, which is no bound")
     db = writer.connection
@@ -81,18 +88,19 @@ def prune(
         _last_of_records(db, max_records),
         _last_of_sessions(db, max_sessions),
     )
-    while retention.slice(last):
-        if progress is not None:
+    until, more = time.monotonic() + seconds, True
+    while more and time.monotonic() < until:
+        too_big = bool(max_bytes) and _size(db, in_use=True) > max_bytes
+        more = retention.slice(last) or (too_big and retention.slice(None))
+        if more and progress is not None:
             progress(retention.records)
-    while max_bytes and _size(db, in_use=True) > max_bytes and retention.slice(None):
-        if progress is not None:
-            progress(retention.records)
-    _give_back(db)
+    _give_back(db, until)
     return Pruned(
         records=retention.records,
         sessions=retention.sessions,
         bytes=max(0, before - _size(db)),
         left_alone=tuple(retention.left_alone.values()),
+        finished=not more,
     )
 
 
@@ -141,7 +149,7 @@ def _last_too_old(db: sqlite3.Connection, days: float, now_ns: int) -> int:
     young = "+end_ns >= ? AND +end_ns <= ?"
     found = db.execute(
         f"SELECT min(seq) - 1 FROM (SELECT seq FROM records WHERE {young} ORDER BY seq LIMIT 1)",  # noqa: S608
-        (now_ns - int(days * _DAY), now_ns + _DAY),
+        (now_ns - int(min(days, _AGES) * _DAY), now_ns + _DAY),
     ).fetchone()[0]
     return _newest(db) if found is None else int(found)
 
@@ -205,6 +213,8 @@ class _Retention:
             for writer in {row.writer for row in rows}:
                 taken += self._shorten(writer, [row for row in rows if row.writer == writer])
             self._db.executemany("DELETE FROM records WHERE seq = ?", [(row.seq,) for row in taken])
+            # What ended in one process after a fork, and is under way by the word of another, is not to begin again.
+            self._db.executemany("DELETE FROM open WHERE id = ?", [(row.id,) for row in taken])
             gone = sum(map(self._tidy, sorted({row.session_id for row in taken})))
             for session_id, correlation_id in {(row.session_id, row.correlation_id) for row in taken}:
                 if correlation_id is not None:
@@ -217,8 +227,8 @@ class _Retention:
         but = ",".join("?" * len(self.left_alone))
         rows = self._db.execute(
             f"""
-            SELECT seq, writer, number, link, session_id, correlation_id FROM records
-            WHERE seq <= ? AND writer NOT IN ({but}) ORDER BY seq LIMIT {_SLICE}
+            SELECT seq, writer, number, link, id, session_id, correlation_id FROM records
+            WHERE seq <= ? AND writer NOT IN ({but}) ORDER BY seq LIMIT {SLICE}
             """,  # noqa: S608 - our own texts
             (_newest(self._db) if last is None else last, *self.left_alone),
         )
@@ -262,6 +272,7 @@ class _Row(NamedTuple):
     writer: int
     number: int
     link: bytes
+    id: str
     session_id: str
     correlation_id: str | None
 
@@ -272,11 +283,11 @@ def _size(db: sqlite3.Connection, *, in_use: bool = False) -> int:
     return int((pages - free if in_use else pages) * size)
 
 
-def _give_back(db: sqlite3.Connection) -> None:
+def _give_back(db: sqlite3.Connection, until: float) -> None:
     """Give free pages back to the disk, and shorten the log if nobody is at it."""
     free = int(db.execute("PRAGMA freelist_count").fetchone()[0])
-    while free:
-        db.execute(f"PRAGMA incremental_vacuum({_SLICE})").fetchall()  # a page with each row that is fetched
+    while free and time.monotonic() < until:
+        db.execute(f"PRAGMA incremental_vacuum({SLICE})").fetchall()  # a page with each row that is fetched
         left = int(db.execute("PRAGMA freelist_count").fetchone()[0])
         free = left if left < free else 0
     patience = db.execute("PRAGMA busy_timeout").fetchone()[0]
