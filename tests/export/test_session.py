@@ -138,6 +138,16 @@ def test_a_session_at_work_has_no_end_yet() -> None:
     assert (None, None, False) == tuple(task["llm_calls"][0][name] for name in ("total_tokens", "duration", "success"))
 
 
+def test_what_was_evicted_is_said() -> None:
+    """Where a bound has pushed records out, the lists are shorter than the counters, and the file says so."""
+    calls = [operation(number) for number in range(1, 6)]
+    exported = session_export(ledger_of([operation(9, "agent", "a"), *calls], max_records=2), "s")
+
+    assert (5, 2) == (exported["metrics"]["total_requests"], len(exported["outside_tasks"]["llm_calls"]))
+    assert not exported["complete"]
+    assert ["evicted from tasks, audit log and timeline, and only counted: 4 operations"] == exported["reasons"]
+
+
 def test_a_session_nobody_knows_is_an_error() -> None:
     """There is no file of a session that does not exist; the error names it and where it was looked for."""
     with pytest.raises(LookupError, match=r"session 'nobody': there is none in memory"):

@@ -7,6 +7,7 @@ tools and model calls, tokens by model; and beside it everything the views say.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
@@ -16,6 +17,7 @@ from tachograph.times import timestamp
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tachograph.records import Kind
     from tachograph.sources import Source
     from tachograph.views.session import SessionMetrics
 
@@ -31,7 +33,7 @@ def session_export(source: Source, session_id: str) -> dict[str, Any]:
     An outermost agent run is a task. ``total_duration`` is the time agents worked, that of parallel tasks added up.
     ``environment`` and ``code_changes`` are None where nothing was recorded: they are never this machine's. What
     happened outside of any task is in ``outside_tasks``. Everything under ``metrics``, ``audit_log`` and ``timeline``
-    is as the views have it, in milliseconds.
+    is as the views have it, in milliseconds. ``reasons`` say why what is here is not ``complete``.
 
     Raises:
         LookupError: for a session that the source does not know.
@@ -40,6 +42,7 @@ def session_export(source: Source, session_id: str) -> dict[str, Any]:
     if metrics.first_seen is None:
         raise LookupError(f"session {session_id!r}: there is none in {source.place}; ask sessions() which there are")
     operations = [record for record in source.records(session_id) if isinstance(record, Operation)]
+    reasons = [*metrics.reasons, *_evicted(metrics, operations)]
     tasks, outside = _tasks(sorted(operations, key=lambda operation: (operation.start_ns, operation.id)))
     return {
         "session_id": session_id,
@@ -54,9 +57,21 @@ def session_export(source: Source, session_id: str) -> dict[str, Any]:
         "metrics": metrics.to_dict(),
         "audit_log": source.audit_log(session_id=session_id),
         "timeline": source.timeline(session_id=session_id).to_dict(),
-        "complete": metrics.complete,
-        "reasons": list(metrics.reasons),
+        "complete": not reasons,
+        "reasons": reasons,
     }
+
+
+def _evicted(metrics: SessionMetrics, operations: list[Operation]) -> list[str]:
+    """Why the lists are shorter than the counters say, if they are."""
+    kinds = Counter(operation.kind for operation in operations)
+    counted: dict[Kind, int] = {
+        "agent": metrics.agent_runs,
+        "tool": metrics.tool_calls,
+        "model": metrics.total_requests + metrics.active_requests,
+    }
+    gone = sum(max(0, count - kinds[kind]) for kind, count in counted.items())
+    return [f"evicted from tasks, audit log and timeline, and only counted: {gone:,} operations"] if gone else []
 
 
 # --------------------------------------------------------------------------------------------------------- tasks

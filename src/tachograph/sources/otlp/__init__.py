@@ -43,22 +43,23 @@ class OtlpSource(Ledger):
     are read as one: often spans are in one file and log events in another.
 
     Args:
-        paths: files, or folders whose files are read, those of them that are OTLP.
+        path: of a file, or of a folder whose files are read, those of them that are OTLP.
+        more: further ones.
         guard: around the folding of each record.
 
     Raises:
         SourceError: for a path that cannot be read or is no OTLP; it names it and says what is expected.
     """
 
-    def __init__(self, *paths: str | Path, guard: Guard | None = None) -> None:
+    def __init__(self, path: str | Path, *more: str | Path, guard: Guard | None = None) -> None:
         super().__init__(max_sessions=_ALL, max_requests=_ALL, max_records=_ALL, max_names=_ALL, guard=guard)
-        self._paths = [Path(path) for path in paths]
+        self._paths = [Path(each) for each in (path, *more)]
         self._report = Report()
         self._gaps = Gaps()
         self._seen = {"spans": 0, "foreign_spans": 0, "logs": 0, "foreign_logs": 0}
         records = _Records()
-        for path in self._paths:
-            for batch in _read(path, self._report):
+        for place in self._paths:
+            for batch in _read(place, self._report):
                 self._take_in(batch, records)
         # The order of arrival at whoever wrote the file is that of sending; here it is that of happening.
         for record in sorted(records.found(), key=last_moment):

@@ -88,6 +88,7 @@ class _Reading:
         self._requests = 0
         self._compressed = False
         self._damaged = False
+        self._too_long = False
 
     def batches(self) -> Iterator[Batch]:
         with self._path.open("rb") as file:
@@ -142,9 +143,8 @@ class _Reading:
                         self._unfinished()
 
     def _document(self) -> Any:
-        with self._opened() as stream:
-            text = self._take(stream, LIMIT + 1)
-        value = None if len(text) > LIMIT else self._value(text)
+        text = self._whole()
+        value = None if text is None else self._value(text)
         return None if value is None else value.found
 
     @staticmethod
@@ -167,9 +167,8 @@ class _Reading:
     def _one_message(self) -> list[Batch] | None:
         from tachograph.sources.otlp import from_protobuf  # noqa: PLC0415 - its messages take a while to load
 
-        with self._opened() as stream:
-            message = self._take(stream, LIMIT + 1)
-        if len(message) > LIMIT:
+        message = self._whole()
+        if message is None:
             return None
         try:
             return list(self._reported(from_protobuf.batches(message), "the message"))
@@ -201,6 +200,13 @@ class _Reading:
     # ------------------------------------------------------------------------------------------------- either
     def _opened(self) -> IO[bytes]:
         return cast("IO[bytes]", gzip.open(self._path)) if self._compressed else self._path.open("rb")
+
+    def _whole(self) -> bytes | None:
+        """All of the file; None where that is more than is read at once."""
+        with self._opened() as stream:
+            content = self._take(stream, LIMIT + 1)
+        self._too_long = len(content) > LIMIT
+        return None if self._too_long else content
 
     def _take(self, stream: IO[bytes], size: int) -> bytes:
         """So many bytes, or as many as there are before the end or the first that cannot be unpacked."""
@@ -253,6 +259,8 @@ class _Reading:
             self._problem("gzip", f"is damaged, nothing after that is read: {error}")
 
     def _stranger(self, why: str) -> SourceError:
+        if self._too_long:
+            why += f"; as one request it is longer than the {LIMIT:,} bytes that are read"
         return SourceError(f"{self._path}: is no file of OTLP: {why}; {_EXPECTED}")
 
     def _first_problem(self) -> str:

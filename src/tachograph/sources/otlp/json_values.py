@@ -104,11 +104,11 @@ def attributes(pairs: Any, depth: int = 0) -> dict[str, Any]:
     """A list of keys and values, as plain values; bytes as the base64 text they are in JSON."""
     found: dict[str, Any] = {}
     for pair in items(pairs, "attributes"):
-        fields = table(pair, "an attribute")
-        key, value = text(fields.get("key")), fields.get("value")
+        fields = pair if type(pair) is dict else table(pair, "an attribute")
+        key, value = fields.get("key"), fields.get("value")
         # Most values are texts, and most of the time goes here.
         plain = value.get("stringValue") if type(value) is dict else None
-        found[key] = plain if type(plain) is str else _value(value, depth)
+        found[key if type(key) is str else text(key)] = plain if type(plain) is str else _value(value, depth)
     return found
 
 
@@ -116,8 +116,9 @@ def _value(value: Any, depth: int) -> Any:
     if value is None:
         return None
     for kind, content in table(value, "an attribute's value").items():
-        if kind in _VALUES and content is not None:
-            return _VALUES[kind](content, depth)
+        read = _VALUES.get(kind)
+        if read is not None and content is not None:
+            return read(content, depth)
     return None
 
 
