@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -106,11 +107,21 @@ def listening(host: str, port: int) -> socket.socket:
     if type(port) is not int or not 0 <= port <= 65_535:  # noqa: PLR2004 - as many as there are
         raise ListenError(f"port={port!r}: expected a whole number from 0 to 65535; 0 takes a free one")
     try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(where, family=family, backlog=_LIMITS["backlog"])
+        family, kind, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        # Known to be TCP, or asyncio does not send small packets at once and every answer takes some 40 ms.
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+        try:
+            if sys.platform != "win32":  # where it means that a port may be taken from who has it
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(_LIMITS["backlog"])
+        except BaseException:
+            listener.close()
+            raise
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ListenError(f"{host}:{port}: cannot listen there: {reason}; give another host or port") from None
+    return listener
 
 
 def address(listener: socket.socket, host: str) -> str:

@@ -99,9 +99,13 @@ def _event(entry: Entry) -> str:
 
 @router.get(
     "/live",
-    response_class=Stream,
-    status_code=200,
-    responses={200: {"description": "entries of the audit log, each as JSON, with its `event_id` as the event's id"}},
+    response_class=Response,  # which says nothing of the type, so that problems are described as the JSON they are
+    responses={
+        200: {
+            "description": "entries of the audit log, each as JSON, with its `event_id` as the event's id",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
     summary="What happens, as it happens",
 )
 async def live(

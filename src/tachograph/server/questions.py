@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 from starlette.convertors import Convertor, register_url_convertor
 
 from tachograph import names
@@ -18,11 +19,7 @@ MOST: Final = 10_000
 USUAL: Final = 1_000
 """Rows a page has where nobody says."""
 
-_MOMENT: Final = {
-    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}],
-    "description": "only entries from this moment on: ISO 8601 (without a zone: UTC), or seconds since the epoch",
-    "examples": ["2026-01-17T13:00:00Z"],
-}
+_MOMENT: Final = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}
 
 
 def _one_of(*words: str) -> dict[str, JsonValue]:
@@ -83,41 +80,49 @@ class Page(_Question):
 class OfSession(Page):
     """Something of one session, or of all."""
 
-    session_id: str | None = Field(None, description="only of this session", examples=["session-123"])
+    session_id: str | SkipJsonSchema[None] = Field(None, description="only of this session", examples=["session-123"])
 
 
 class OfRequest(OfSession):
     """Something of one session, of one request, or of one request within a session."""
 
-    correlation_id: str | None = Field(None, description="only of this request")
+    correlation_id: str | SkipJsonSchema[None] = Field(None, description="only of this request")
 
 
 class Figures(_Question):
     """Which figures of a session."""
 
-    correlation_id: str | None = Field(None, description="only of this request within the session")
+    correlation_id: str | SkipJsonSchema[None] = Field(None, description="only of this request within the session")
 
 
 class Filters(_Question):
     """Which entries of the audit log."""
 
-    session_id: str | None = Field(None, description="only entries of this session", examples=["session-123"])
-    event_type: str | None = Field(
+    session_id: str | SkipJsonSchema[None] = Field(
+        None, description="only entries of this session", examples=["session-123"]
+    )
+    event_type: str | SkipJsonSchema[None] = Field(
         None, description="only entries of this type", json_schema_extra=_one_of(*names.EVENTS)
     )
-    category: str | None = Field(
+    category: str | SkipJsonSchema[None] = Field(
         None,
         description="only entries of this category",
         json_schema_extra=_one_of(*sorted({category for category, _ in names.EVENTS.values()})),
     )
-    correlation_id: str | None = Field(None, description="only entries of this request")
-    critical: bool | None = Field(None, description="only critical entries, or only the others")
+    correlation_id: str | SkipJsonSchema[None] = Field(None, description="only entries of this request")
+    critical: Annotated[bool | None, WithJsonSchema({"type": "boolean"})] = Field(
+        None, description="only critical entries, or only the others"
+    )
 
 
 class Log(Filters):
     """Which part of the audit log."""
 
-    since: Annotated[str | None, WithJsonSchema(_MOMENT)] = None
+    since: Annotated[str | None, WithJsonSchema(_MOMENT)] = Field(
+        None,
+        description="only entries from this moment on: ISO 8601 (without a zone: UTC), or seconds since the epoch",
+        examples=["2026-01-17T13:00:00Z"],
+    )
     limit: int = Field(USUAL, ge=1, le=MOST, description="at most so many, the newest")
     offset: int = Field(
         0, ge=0, le=1_000_000_000, description="so many of the newest are left out first; see `next` of the page before"

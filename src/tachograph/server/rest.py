@@ -74,9 +74,7 @@ def stats(source: Asked) -> Answer:
 
 @router.get("/timeline", response_model=shapes.Timeline, summary="What happened when, inside what")
 def timeline(source: Asked, of: Annotated[OfRequest, Query()]) -> Answer:
-    """The timeline of a session, or of a request, which may be in several sessions; from its start."""
-    if of.session_id is None and of.correlation_id is None:
-        return problem(422, "a timeline is of something: give session_id=… or correlation_id=…, or both")
+    """The timeline of a session, of a request (which may be in several sessions), or of all; from its start."""
     whole = source.timeline(session_id=of.session_id, correlation_id=of.correlation_id).to_dict()
     shown, following = _oldest(whole["entries"], of.limit, of.offset)
     return Answer({**whole, "entries": shown, "count": len(whole["entries"]), "next": following})
