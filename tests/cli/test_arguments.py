@@ -38,7 +38,7 @@ def test_what_people_write_is_read(kind, text, expected):
 
 def test_a_moment_without_a_zone_is_local():
     """What says no time zone is meant as the clock on the wall."""
-    assert datetime(2026, 1, 17, 13).astimezone() == MOMENT.convert("2026-01-17T13:00", None, None)  # noqa: DTZ001
+    assert datetime(2026, 1, 17, 13).astimezone() == MOMENT.convert("2026-01-17T13:00", None, None)
 
 
 def test_a_moment_may_be_an_age():

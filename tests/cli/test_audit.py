@@ -143,7 +143,7 @@ def test_following_prints_what_comes_until_interrupted(story):
         shown.wait_for(lambda text: "tool_execution_completed" in text)
         writer.append([event(71, "threshold_exceeded", at=92_000, session="new", figure="cost")])
         shown.wait_for(lambda text: "figure=cost" in text)
-        shown.type("\x03")
+        shown.process.send_signal(signal.SIGINT)
         code, text = shown.end()
     writer.close()
 

@@ -147,7 +147,7 @@ EVERYTHING = [
 
 @pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
 def test_colour_is_for_terminals_only(story, command):
-    """On a terminal there is colour; in a pipe, with NO_COLOR and in JSON there is no escape code, whatever the names."""
+    """On a terminal there is colour; in a pipe, with NO_COLOR and in JSON there is no escape code at all."""
     place = ("--from", story)
 
     assert "\x1b[" in on_terminal(*command, *place, columns=200, colour=True)[1] or command == ("sessions",)

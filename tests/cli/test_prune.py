@@ -59,9 +59,8 @@ def test_without_bounds_those_of_the_settings_are_kept(story):
 
 def test_what_is_left_alone_is_said(tmp_path):
     """Records that cannot be sealed anew without their key stay, and why is told."""
-    from tachograph.store.writer import Writer  # noqa: PLC0415 - for this one
-
     from support.story import STORY  # noqa: PLC0415 - likewise
+    from tachograph.store.writer import Writer  # noqa: PLC0415 - for this one
 
     path = tmp_path / "keyed.db"
     writer = Writer(path, key=b"secret")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from support.records import operation
 from support.story import HOSTILE
 from support.terminal import run
 from tachograph.store.writer import Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 READING = ("show", "timeline")
 

@@ -28,7 +28,7 @@ def test_it_says_where_it_is_and_answers_there(story):
     """Without a token the address and who is answered are told, and this machine is; Ctrl-C ends it, no failure."""
     with terminal("serve", "--port", "0", "--from", story, columns=200) as shown:
         answer = httpx.get(f"{address(shown)}/events/metrics/sessions", trust_env=False)
-        shown.type("\x03")
+        shown.process.send_signal(signal.SIGINT)
         code, text = shown.end()
 
     assert (200, True) == (answer.status_code, "chat-43" in answer.text)

@@ -71,8 +71,8 @@ def test_a_head_kept_elsewhere_shows_what_was_cut(story):
     heads = run("audit", "--verify", "--from", story, "--json").json["heads"]
 
     assert 0 == run("audit", "--verify", "--head", head, "--from", story).code
-    touch(story, f"DELETE FROM records WHERE writer = (SELECT writer FROM writers WHERE name = '{heads[-1][:16]}')")
-    touch(story, f"DELETE FROM writers WHERE name = '{heads[-1][:16]}'")
+    touch(story, "DELETE FROM records WHERE writer = 2")
+    touch(story, "DELETE FROM writers WHERE writer = 2")
     assert 0 == run("audit", "--verify", "--head", head, "--from", story).code
     done = run("audit", "--verify", "--head", head, "--head", heads[-1], "--from", story)
     assert (1, True) == (done.code, f"the whole chain of writer {heads[-1][:16]} is missing" in done.stdout)

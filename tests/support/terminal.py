@@ -91,10 +91,8 @@ def terminal(*arguments: str, columns: int = 80, colour: bool = False, **variabl
     environment = clean_environment(TERM="xterm-256color", TZ="UTC", **variables)
     for name in ("COLUMNS", "LINES", *(["NO_COLOR"] if colour else [])):
         environment.pop(name, None)
-    with subprocess.Popen(
-        [*COMMAND, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    ) as process:  # fmt: skip
+    command = [*COMMAND, *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
         os.close(theirs)
         try:
             yield Terminal(process, ours)

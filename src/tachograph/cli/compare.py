@@ -68,10 +68,9 @@ def _page(found: dict[str, Any], width: int) -> Iterator[Text]:
     path = found["switch_path"]
     yield Text()
     yield Text("Switch path" + (", the same in both" if path["same"] else ""), "bold")
-    for at in ("a", "b") if not path["same"] else ("a",):
-        yield Text(f"{'' if path['same'] else at.upper() + '  '}", "dim").append_text(
-            screen.safe(" → ".join(path[at]) or "none")
-        )
+    for at in ("a",) if path["same"] else ("a", "b"):
+        label = "" if path["same"] else f"{at.upper()}  "
+        yield from screen.hanging(Text(label, "dim"), screen.safe(" → ".join(path[at]) or "none"), width)
     for key, title, show, worse in (
         ("tokens_by_model", "Tokens by model", count_text, True),
         ("agents", "Runs by agent", count_text, True),

@@ -119,11 +119,12 @@ _MORE = " only; TACHOGRAPH_STORE=1 keeps what every program records"
 
 
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - loaded by text views only
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415 - loaded by text views only
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    from tachograph.cli import screen  # noqa: PLC0415
+
+    console = screen.console(markup=True)
     console.print(f"[bold]tachograph {found['tachograph']}[/] on Python {found['python']}\n")
 
     table = Table("integration", "version", "state", "note", box=None, title="Frameworks", title_justify="left")

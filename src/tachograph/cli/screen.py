@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 from rich.cells import cell_len
@@ -30,13 +30,17 @@ UNBOUNDED: Final = 100_000
 """Width of what is no terminal: nothing is cut."""
 
 
-def console() -> Console:
+def console(*, markup: bool = False) -> Console:
     """Standard output, as wide as it is; what is no terminal is as wide as the text, unless COLUMNS says how wide.
 
     With NO_COLOR there is no escape code at all, not even for bold.
+
+    Args:
+        markup: whether the caller writes rich's markup, and escapes what is not its own.
     """
     plain = bool(os.environ.get("NO_COLOR"))
-    made = Console(file=sys.stdout, highlight=False, markup=False, emoji=False, color_system=None if plain else "auto")
+    colours: Literal["auto"] | None = None if plain else "auto"
+    made = Console(file=sys.stdout, highlight=False, markup=markup, emoji=False, color_system=colours)
     if not made.is_terminal and not os.environ.get("COLUMNS"):
         made.width = UNBOUNDED
     return made
