@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from rich.cells import cell_len
 from rich.text import Text
 
 from tachograph import names
@@ -102,7 +104,7 @@ def audit(  # noqa: PLR0913 - its options
     elif entries:
         out = screen.console()
         lines = Lines(out.width, of_one=session is not None, known=entries)
-        screen.print_lines(out, [lines.title(), *map(lines.line, entries)])
+        screen.print_lines(out, itertools.chain([lines.title()], map(lines.line, entries)))
     elif source.session_count(deleted=True):
         click.echo("No such entries.")
     else:
@@ -142,9 +144,13 @@ class Lines:
         days = {figures.local(entry["timestamp"])[:10] for entry in known}
         self._narrow = width < _ROOMY
         self._layout = "%Y-%m-%d " if not self._narrow else "" if len(days) == 1 else "%m-%d "
-        # Before anything is known there is room for the longest of everything.
-        rows = [self._cells(entry) for entry in known] or [[*self._cells(_LONG)[:-1], Text("w" * _LONG_TEXT)]]
+        # Of a long log the columns fit some of it, but the longest type and session; before anything is known, any.
+        rows = [self._cells(entry) for entry in (*known[:_SAMPLE], *known[-_SAMPLE:], _longest(known))]
+        if not known:
+            rows = [[*rows[0][:-1], Text("w" * _LONG_TEXT)]]
         self._widths = screen.fitted(self._columns, rows, width)
+        others = [taken for taken in self._widths[:-1] if taken]
+        self._widths[-1] = width - sum(others) - screen.GAP * len(others)  # what is long has all the room that is left
 
     def title(self) -> Text:
         """The line above all others."""
@@ -176,12 +182,15 @@ _SHORT_ID: Final = 10
 
 _BAD: Final = frozenset(event_type for event_type in names.EVENTS if event_type.endswith(("_error", "_failed")))
 
-_LONG: Final[Entry] = {
-    "timestamp": "2026-01-17T13:00:00Z",
-    "event_type": max(names.EVENTS, key=len),
-    "session_id": "s" * 32,
-    "critical": True,
-}
-"""An entry as wide as any, but for what it says."""
-
 _LONG_TEXT: Final = 200
+_SAMPLE: Final = 200
+
+
+def _longest(known: Sequence[Entry]) -> Entry:
+    """An entry of the longest type and the longest session id of all; of any where none are known."""
+    return {
+        "timestamp": known[0]["timestamp"] if known else "2026-01-17T13:00:00Z",
+        "event_type": max((entry["event_type"] for entry in known), key=len, default=max(names.EVENTS, key=len)),
+        "session_id": max((entry["session_id"] for entry in known), key=cell_len, default="s" * 32),
+        "critical": any(entry["critical"] for entry in known) or not known,
+    }

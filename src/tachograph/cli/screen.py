@@ -53,7 +53,8 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 
 def safe(text: object, style: str = "") -> Text:
     """A text of whatever origin on one line, with nothing in it that a terminal would obey."""
-    return Text(printable(" ".join(str(text).splitlines()).replace("\t", " ")), style)
+    said = str(text)
+    return Text(said if said.isprintable() else printable(" ".join(said.splitlines()).replace("\t", " ")), style)
 
 
 def cut(text: Text, width: int) -> Text:
@@ -140,12 +141,13 @@ def fitted(columns: Sequence[Column], rows: Iterable[Sequence[Text]], width: int
 def row_text(row: Sequence[Text], columns: Sequence[Column], widths: Sequence[int | None]) -> Text:
     """One line of a table; without blanks at its end."""
     line = Text()
-    shown = [(cell, column, width) for cell, column, width in zip(row, columns, widths, strict=True) if width]
-    for cell, column, width in shown:
-        inside = cut(cell, width)
-        blank = " " * (width - cell_len(inside.plain))
-        line.append(" " * (GAP if line else 0))
-        line.append_text(Text(blank) + inside if column.right else inside + blank)
+    blank = ""
+    for cell, column, width in zip(row, columns, widths, strict=True):
+        if width:
+            inside = cut(cell, width)
+            rest = " " * (width - cell_len(inside.plain)) if column is not columns[-1] or column.right else ""
+            line.append(blank + rest if column.right else blank).append_text(inside)
+            blank = " " * GAP if column.right else rest + " " * GAP
     line.rstrip()
     return line
 
@@ -153,7 +155,12 @@ def row_text(row: Sequence[Text], columns: Sequence[Column], widths: Sequence[in
 def print_lines(out: Console, lines: Iterable[Text]) -> None:
     """Lines as they are: a terminal cuts what is too long, nobody wraps it. One that may overflow is never cut."""
     for line in lines:
-        out.print(line, no_wrap=True, overflow=line.overflow or "ellipsis", crop=False)
+        shown = line if line.overflow == "ignore" else cut(line, out.width)
+        if out.color_system is None:  # a log may be long, and rich takes its time
+            out.file.write(f"{shown.plain}\n")
+        else:
+            out.print(shown, no_wrap=True, overflow="ignore", crop=False)
+    out.file.flush()
 
 
 def hanging(label: Text, body: Text, width: int) -> list[Text]:
