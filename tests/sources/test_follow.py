@@ -28,13 +28,14 @@ def test_what_is_there_is_told_only_as_far_as_asked_for():
     ledger = Ledger()
     ledger.apply(operation(1, "tool", "search"))
     ledger.apply(event(2, "threshold_exceeded", at=2_000))
-    from_now, with_two = Follower(ledger), Follower(ledger, last=2)
+    from_now, with_two, with_all = Follower(ledger), Follower(ledger, last=2), Follower(ledger, last=None)
 
     ledger.apply(event(3, "message_added", at=3_000))
 
     assert ["message_added"] == told(from_now)
     assert ["tool_execution_completed", "threshold_exceeded", "message_added"] == told(with_two)
-    assert [] == told(from_now) == told(with_two)
+    assert 5 == len(told(with_all))
+    assert [] == told(from_now) == told(with_two) == told(with_all)
 
 
 def test_an_empty_source_can_be_followed():

@@ -94,7 +94,7 @@ def audit(  # noqa: PLR0913 - its options
     }
     try:
         if follow:
-            _follow(Follower(source, last=limit, **filters), of_one=session is not None, as_json=as_json)
+            _follow(Follower(source, last=limit or None, **filters), of_one=session is not None, as_json=as_json)
             return
         entries = source.audit_log(**filters, limit=limit or None)
     except ValueError as error:

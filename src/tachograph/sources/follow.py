@@ -41,7 +41,7 @@ class Follower:
 
     Args:
         source: whose audit log.
-        last: of what is there already the newest so many are told too, by the first :meth:`new`.
+        last: of what is there already the newest so many are told too, by the first :meth:`new`; None: all.
         session_id: only entries of this session.
         event_type: only entries of this type.
         category: only entries of this category.
@@ -57,7 +57,7 @@ class Follower:
         self,
         source: Source,
         *,
-        last: int = 0,
+        last: int | None = 0,
         session_id: str | None = None,
         event_type: str | None = None,
         category: str | None = None,
