@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAPH_", "OPENAI_"))]:
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
+_data = tempfile.TemporaryDirectory(prefix="tachograph-tests-")
+os.environ["XDG_DATA_HOME"] = _data.name  # nor is the store of whoever runs them
 
 
 @pytest.fixture

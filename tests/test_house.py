@@ -173,7 +173,7 @@ TESTED_ELSEWHERE = {
     "instrumentor.py": "e2e/test_ways_in.py",
     "records.py": "test_codec.py",
     "version.py": "cli/test_run.py",
-    "cli/__init__.py": "cli/test_run.py",
+    "cli/__init__.py": "cli/test_main.py",
     "cli/started.py": "cli/test_run.py",
     "cli/start/sitecustomize.py": "cli/test_run.py",
     "export/__init__.py": "export/test_session.py",

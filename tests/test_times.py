@@ -84,3 +84,19 @@ def test_a_value_that_is_no_moment_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="is no moment; give ISO 8601 text, a datetime or seconds") as refused:
         moment(value)
     assert repr(value) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("0001-01-01", -(2**63)),
+        ("9999-12-31T23:59:59Z", 2**63 - 1),
+        (-1e300, -(2**63)),
+        (1e300, 2**63 - 1),
+        (-(10**30), -(2**63)),
+        (10**30, 2**63 - 1),
+    ],
+)
+def test_a_moment_out_of_all_bounds(value: Any, expected: int) -> None:
+    """A moment too far away for 64 bits of nanoseconds, as databases have, is the farthest there is."""
+    assert moment(value) == expected

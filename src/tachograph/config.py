@@ -25,6 +25,9 @@ else:
 
 CONFIG_FILE_VARIABLE: Final = "TACHOGRAPH_CONFIG"
 
+TOKEN_VARIABLE: Final = "TACHOGRAPH_TOKEN"  # noqa: S105 - a variable's name
+"""Where ``tachograph serve`` finds its token; no setting, so that it is never shown among them."""
+
 
 class ConfigError(ValueError):
     """A setting has a value that cannot be used; the message names it and the fix."""
@@ -291,7 +294,7 @@ class Config:
         for name in arguments.keys() - known.keys():
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
-        for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE}):
+        for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE, TOKEN_VARIABLE}):
             if variable.startswith("TACHOGRAPH_"):
                 near = difflib.get_close_matches(variable, variables, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(variables))}"

@@ -20,7 +20,7 @@ def timestamp(moment_ns: int) -> str:
 
 
 def moment(value: str | datetime | float) -> int:
-    """A moment as nanoseconds since the epoch.
+    """A moment as nanoseconds since the epoch; one that 64 bits cannot say as the nearest that they can.
 
     Args:
         value: ISO 8601 text, a datetime (naive: UTC) or seconds since the epoch.
@@ -36,7 +36,12 @@ def moment(value: str | datetime | float) -> int:
     if isinstance(value, datetime):
         # In whole numbers: as a float a moment of our days is some hundred nanoseconds off.
         since = (value if value.tzinfo else value.replace(tzinfo=timezone.utc)) - _EPOCH
-        return since // timedelta(microseconds=1) * 1_000
+        return _within(since // timedelta(microseconds=1) * 1_000)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no moment; give ISO 8601 text, a datetime or seconds since the epoch")
-    return int(value * 1_000_000_000)
+    return _within(value * 1_000_000_000)
+
+
+def _within(nanoseconds: float) -> int:
+    # Bounds first: what is far enough out is no whole number any more.
+    return int(min(max(nanoseconds, -(2**63)), 2**63 - 1))

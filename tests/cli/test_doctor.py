@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from support.otlp_receiver import OtlpReceiver
 from support.programs import Finished, Programs, script
+from support.story import write_story
 from tachograph.config import Config
 from tachograph.version import VERSION
 
@@ -57,6 +59,8 @@ def test_all_is_well(programs):
         framework["note"],
         framework["also_active"],
     ) == ("smolagents", "installed", "", [])
+    place = str(programs.directory / "data" / "tachograph" / "store.db")
+    assert {"path": place, "recording": "tachograph run", "state": "not there yet"} == found["store"]
     hooks = {hook["hook"] for hook in found["hooks"]}
     assert {
         "smolagents.agents.MultiStepAgent.run",
@@ -258,3 +262,32 @@ def test_where_it_exports_is_said_and_nothing_is_sent(programs, protocol):
         "metrics": f"{exporter} to {endpoint}",
         "logs": NOWHERE,
     } == found["export"]
+
+
+# ------------------------------------------------------------------------------------------------------- store
+def test_where_records_are_kept_is_said(programs):
+    """The store's place is shown, whether every program records into it, and how much it has; looking makes none."""
+    path = programs.directory / "here.db"
+
+    _, found = examined(programs, TACHOGRAPH_STORE=str(path))
+    assert ({"path": str(path), "recording": "every program", "state": "not there yet"}, False) == (
+        found["store"],
+        path.exists(),
+    )
+
+    write_story(path)
+    done, found = examined(programs, TACHOGRAPH_STORE=str(path))
+    shown = programs.run(*DOCTOR, COLUMNS="200", TACHOGRAPH_STORE=str(path)).stdout
+    assert (0, True) == (done.code, re.fullmatch(r"3 sessions, [\d.]+ kB", found["store"]["state"]) is not None)
+    assert str(path) in shown
+    assert found["store"]["state"] in shown
+
+
+def test_a_store_that_cannot_be_read_is_a_problem(programs):
+    """A file that is no store is named among the problems, with what to do."""
+    path = programs.write("notes.txt", "nothing of ours\n" * 100)
+
+    done, found = examined(programs, TACHOGRAPH_STORE=str(path))
+
+    assert (1, "cannot be read") == (done.code, found["store"]["state"])
+    assert any(str(path) in problem for problem in found["problems"])

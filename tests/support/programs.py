@@ -133,6 +133,11 @@ class Finished:
         assert self.stdout, f"it ended with {self.code} and told nothing:\n{self.stderr}"
         return json.loads(self.stdout.splitlines()[-1])
 
+    @property
+    def json(self) -> Any:
+        """What the program said on standard output, as JSON."""
+        return json.loads(self.stdout)
+
 
 def clean_environment(**variables: str) -> dict[str, str]:
     """Our environment without anything that would configure Python, Tachograph or OpenTelemetry; plus ``variables``."""

@@ -12,15 +12,17 @@ from typing import Any
 import click
 
 from tachograph import beside, runtime
+from tachograph.cli import figures
 from tachograph.config import Config
 from tachograph.frameworks import IntegrationError
+from tachograph.sources import default_place
 from tachograph.version import VERSION
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(*, as_json: bool) -> None:
-    """Say what is hooked, what is not and why, where it exports, and which settings are in force.
+    """Say what is hooked, what is kept and exported, and what is wrong.
 
     Exit code 1 when something is wrong that can be mended.
     """
@@ -70,6 +72,7 @@ def examine(problems: list[str]) -> dict[str, Any]:
             {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()
         ],
         "export": tachograph.providers.describe(),
+        "store": _store(config, problems),
         "settings": [
             {
                 "setting": name,
@@ -86,6 +89,25 @@ def examine(problems: list[str]) -> dict[str, Any]:
     return found
 
 
+def _store(config: Config, problems: list[str]) -> dict[str, Any]:
+    """Where records are kept, by whom, and how it stands."""
+    path = default_place(config)
+    found: dict[str, Any] = {"path": str(path), "recording": "every program" if config.store else "tachograph run"}
+    if not path.exists():
+        return {**found, "state": "not there yet"}
+    from tachograph.store.schema import StoreError  # noqa: PLC0415 - loads SQLite
+    from tachograph.store.upkeep import storage  # noqa: PLC0415 - likewise
+
+    try:
+        kept = storage(path)
+    except StoreError as error:
+        problems.append(str(error))
+        return {**found, "state": "cannot be read"}
+    sessions, size = figures.counted(kept["sessions"], "session"), figures.size(kept["bytes"])
+    living = kept["writers"]["living"]
+    return {**found, "state": f"{sessions}, {size}" + (f", {living:,} recording now" if living else "")}
+
+
 def _installed(package: str) -> str | None:
     try:
         return version(package)
@@ -93,12 +115,16 @@ def _installed(package: str) -> str | None:
         return None
 
 
+_MORE = " only; TACHOGRAPH_STORE=1 keeps what every program records"
+
+
 def _show(found: dict[str, Any]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - loaded by text views only
-    from rich.markup import escape  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415 - loaded by text views only
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    from tachograph.cli import screen  # noqa: PLC0415
+
+    console = screen.console(markup=True)
     console.print(f"[bold]tachograph {found['tachograph']}[/] on Python {found['python']}\n")
 
     table = Table("integration", "version", "state", "note", box=None, title="Frameworks", title_justify="left")
@@ -122,6 +148,13 @@ def _show(found: dict[str, Any]) -> None:
     for signal, place in found["export"].items():
         export.add_row(signal, escape(place))
     console.print(export)
+
+    kept = found["store"]
+    store = Table("", "", box=None, title="\nStore", title_justify="left", show_header=False)
+    store.add_row("place", escape(kept["path"]))
+    store.add_row("state", escape(kept["state"]))
+    store.add_row("records", kept["recording"] + ("" if kept["recording"] != "tachograph run" else _MORE))
+    console.print(store)
 
     settings = Table("setting", "value", "from", "meaning", box=None, title="\nSettings", title_justify="left")
     for row in found["settings"]:

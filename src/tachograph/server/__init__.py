@@ -1,1 +1,20 @@
-"""The web side: what a source answers, over HTTP."""
+"""Recorded sessions over HTTP: the in-house systems' endpoints, live events, an OpenAPI description.
+
+:func:`serve` listens by itself; :func:`create_app` gives the same as an app to mount into an existing one. Each concern
+has a file: ``app`` assembles, ``auth`` says who may ask, ``rest`` and ``live`` answer.
+"""
+
+from __future__ import annotations
+
+try:
+    from tachograph.server.app import create_app
+    from tachograph.server.listen import ListenError, serve
+except ModuleNotFoundError as error:
+    if error.name not in ("anyio", "fastapi", "starlette", "uvicorn"):
+        raise
+    raise ModuleNotFoundError(
+        f"tachograph.server needs {error.name}, which is not installed; pip install 'tachograph[server]'",
+        name=error.name,
+    ) from None
+
+__all__ = ["ListenError", "create_app", "serve"]

@@ -1,0 +1,119 @@
+"""The shape of each answer, for the OpenAPI description: made from the dataclasses the answers are made from.
+
+Nothing is validated against these when answering; tests are, and clients may be.
+"""
+
+import dataclasses
+import sys
+from typing import Any, Final, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from tachograph.records import Operation
+from tachograph.views import timeline as views_timeline
+from tachograph.views.session import SessionMetrics
+from tachograph.views.totals import Totals
+
+NESTED: Final = ("agent_switches", "tool_calls", "processing_duration_ms", "errors")
+"""Figures of a session that one of the in-house systems has under ``metrics``; here they are there as well."""
+
+
+def _model(name: str, of: type, *, leave_out: tuple[str, ...] = (), **more: Any) -> type[BaseModel]:
+    """A model with the fields of a dataclass and some more."""
+    known = {**vars(sys.modules[of.__module__]), "Operation": Operation}
+    hints = get_type_hints(of, globalns=known)
+    fields = {field.name: (hints[field.name], ...) for field in dataclasses.fields(of) if field.name not in leave_out}
+    return create_model(name, __doc__=of.__doc__, **{**fields, **more})
+
+
+_HINTS: Final = get_type_hints(
+    SessionMetrics, globalns={**vars(sys.modules[SessionMetrics.__module__]), "Operation": Operation}
+)
+
+Nested = create_model("Nested", **{name: (_HINTS[name], ...) for name in NESTED})  # type: ignore[call-overload]
+SessionFigures = _model(
+    "SessionFigures",
+    SessionMetrics,
+    leave_out=("calls",),
+    requests=(list[dict[str, Any]], Field(description="the newest model calls, in the order they began")),
+    metrics=(Nested, Field(description="some of the figures again, where one of the in-house systems has them")),
+    timestamp=(str, Field(description="when this was asked")),
+)
+AllFigures = _model("AllFigures", Totals)
+Entry = _model("Entry", views_timeline.TimelineEntry)
+
+
+_NEXT: Final[Any] = Field(description="`offset` of the page after this one; null where this is the last")
+
+
+class _Page(BaseModel):
+    next: int | None = _NEXT
+
+
+class Sessions(_Page):
+    """Ids of sessions, the one last active last. The first page has the newest."""
+
+    sessions: list[str]
+    count: int = Field(description="sessions there are, on all pages")
+
+
+class AuditEntry(BaseModel):
+    """Who did, asked or decided something; beside these fields it has those of its type."""
+
+    model_config = ConfigDict(extra="allow")
+    timestamp: str
+    event_type: str
+    event_id: str = Field(description="the same whenever and wherever the entry is read")
+    session_id: str
+    correlation_id: str | None
+    trace_id: str | None
+    span_id: str | None
+    critical: bool
+
+
+class AuditLog(_Page):
+    """Entries, oldest first. The first page has the newest."""
+
+    entries: list[AuditEntry]
+    count: int = Field(description="entries on this page")
+
+
+Timeline = _model(
+    "Timeline",
+    views_timeline.Timeline,
+    leave_out=("entries",),
+    entries=(list[Entry], ...),  # type: ignore[valid-type]  # made above
+    count=(int, Field(description="entries there are, on all pages")),
+    next=(int | None, _NEXT),
+)
+
+
+class Approval(BaseModel):
+    """An approval that a human was asked for and has not given or refused yet."""
+
+    timestamp: str = Field(description="when it was asked for")
+    session_id: str
+    correlation_id: str
+    tool_name: str
+    call_id: str | None
+    agent: str | None
+    operation_id: str
+
+
+class Approvals(_Page):
+    """Approvals nobody has decided on, the one that waits longest first."""
+
+    approvals: list[Approval]
+    count: int = Field(description="approvals there are, on all pages")
+
+
+class Health(BaseModel):
+    """Whether what was recorded can be read: `ok` or `unavailable`."""
+
+    status: str
+
+
+class Problem(BaseModel):
+    """What is wrong, and what to do about it, in a sentence."""
+
+    detail: str

@@ -1,0 +1,180 @@
+"""The command line as a whole: help, errors, exit codes, what it loads and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from support.programs import PATIENCE, clean_environment, program
+from support.terminal import COMMAND, on_terminal, run
+from tachograph.cli import SECTIONS, main
+from tachograph.version import VERSION
+
+NAMES = [name for section in SECTIONS.values() for name in section]
+
+
+def test_alone_it_shows_every_command_and_where_to_begin():
+    """The first screen has each command with what it is for, the exit codes, and the first step."""
+    done = run()
+
+    assert (0, "") == (done.code, done.stderr)
+    assert "To begin: tachograph run your_agents.py, then tachograph sessions" == done.stdout.splitlines()[-1]
+    for section, commands in SECTIONS.items():
+        assert f"{section}:" in done.stdout
+        assert [name for name, known in commands.items() if f"  {name.ljust(8)}  {known.says}" not in done.stdout] == []
+    assert "Exit codes: 0 done, 1 the answer is no, 2 bad usage" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_says_what_the_command_says(name):
+    """What the list has of a command, without loading it, is how its own help begins."""
+    with click.Context(main) as ctx:
+        command = main.get_command(ctx, name)
+
+    assert command.name == name
+    assert {**SECTIONS["Record"], **SECTIONS["Look"], **SECTIONS["Keep"]}[name].says == command.help.split("\n\n")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_and_json(name):
+    """Each command explains itself in eighty columns, and but for those that run and serve each has JSON."""
+    done = run(name, "--help")
+
+    assert (0, "") == (done.code, done.stderr)
+    assert ("--json" in done.stdout) == (name not in ("run", "serve"))
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_version():
+    """The version is told."""
+    assert f"tachograph, version {VERSION}\n" == run("--version").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("shwo",), ["Error: No such command 'shwo'. Did you mean show?", "Try 'tachograph --help'."]),
+        (("\x1b[31m",), ["Error: No such command '�[31m'.", "Try 'tachograph --help'."]),
+        (("--nope",), ["Error: No such option '--nope'.", "Try 'tachograph --help'."]),
+        (("show", "--jsn"), ["Error: No such option '--jsn'. Did you mean '--json'?", "Try 'tachograph show --help'."]),
+        (("compare", "a"), ["Error: Missing argument 'B'.", "Try 'tachograph compare --help'."]),
+        (
+            ("sessions", "--limit", "x"),
+            [
+                "Error: Invalid value for '--limit': 'x' is not a valid integer range.",
+                "Try 'tachograph sessions --help'.",
+            ],
+        ),
+    ],
+)
+def test_bad_usage_is_two_lines_and_code_2(arguments, said):
+    """What is wrong is one line, and where the help is another."""
+    done = run(*arguments)
+
+    assert (2, "") == (done.code, done.stdout)
+    # Old versions of click word some of this otherwise.
+    assert said[-1] == done.stderr.splitlines()[-1]
+    assert (
+        said[0].rstrip(".").split(" Did you")[0].replace("'--", "").split()[:4]
+        == (
+            done.stderr.splitlines()[0]
+            .rstrip(".")
+            .split(" Did you")[0]
+            .replace("'--", "")
+            .replace(": --", " ")
+            .split()[:4]
+        )
+    )
+
+
+def test_help_loads_next_to_nothing():
+    """Neither the help nor the version loads a command, rich, SQLite, a framework or a server."""
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            program(
+                """
+                import json, sys
+                from tachograph.cli import main
+                main(["--help"], standalone_mode=False)
+                heavy = ("rich", "sqlite3", "fastapi", "uvicorn", "smolagents", "platformdirs")
+                print(json.dumps([name for name in sys.modules
+                                  if name.split(".")[0] in heavy or name.startswith("tachograph.cli.")]))
+                """
+            ),
+        ],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        timeout=PATIENCE,
+        check=True,
+    ).stdout
+
+    assert [] == json.loads(loaded.splitlines()[-1])
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
+def test_a_reader_that_goes_away_is_no_error(story, options):
+    """A pipe closed early, as by ``head``, ends a command quietly."""
+    with subprocess.Popen(
+        [*COMMAND, "audit", "--limit", "0", "--from", story, *options],
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()
+
+        assert b"" == process.stderr.read()
+        assert process.wait(PATIENCE) in (0, 1)
+
+
+EVERYTHING = [
+    ("sessions",),
+    ("show", "f00d"),
+    ("show", "chat-43"),
+    ("timeline", "f00d"),
+    ("audit",),
+    ("audit", "--verify"),
+    ("compare", "chat-42", "f00d"),
+    ("store",),
+]
+
+
+@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
+def test_colour_is_for_terminals_only(story, command):
+    """On a terminal there is colour; in a pipe, with NO_COLOR and in JSON there is no escape code at all."""
+    place = ("--from", story)
+
+    assert "\x1b[" in on_terminal(*command, *place, columns=200, colour=True)[1] or command == ("sessions",)
+    assert "\x1b" not in on_terminal(*command, *place, columns=200, NO_COLOR="1")[1]
+    assert "\x1b" not in on_terminal(*command, *place, "--json", columns=200, colour=True)[1]
+    assert "\x1b" not in run(*command, *place).stdout
+    for shown in (run(*command, *place).stdout, on_terminal(*command, *place, columns=200)[1]):
+        assert "\u202e" not in shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
+def test_no_line_is_wider_than_the_terminal(story, command, columns):
+    """Whatever the width, a terminal never breaks a line; only what is to be copied may be longer."""
+    from rich.cells import cell_len  # noqa: PLC0415 - as wide as the terminal has it
+
+    code, shown = on_terminal(*command, "--from", story, columns=columns)
+
+    wide = [line for line in shown.splitlines() if cell_len(line) > columns]
+    assert 0 == code
+    assert [line for line in wide if not line.startswith(("  ", "store  ")) or " " in line.strip()[8:]] == []
+
+
+@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
+def test_json_is_what_it_says(story, command):
+    """Whatever is shown can be had as JSON, with the same exit code."""
+    done = run(*command, "--from", story, "--json")
+
+    assert (run(*command, "--from", story).code, "") == (done.code, done.stderr)
+    assert done.json
