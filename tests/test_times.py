@@ -58,6 +58,8 @@ def test_timestamps_of_one_second_sort_like_their_moments(moments: list[int]) ->
         "2026-01-17T13:00:00",
         "2026-01-17 13:00:00+00:00",
         "2026-01-17T15:00:00+02:00",
+        "2026-01-17T13:00:00.0Z",
+        "2026-01-17T13:00:00.000000000Z",
         datetime(2026, 1, 17, 13, tzinfo=timezone.utc),
         datetime(2026, 1, 17, 13),  # noqa: DTZ001 - a naive one is what is tested
         datetime(2026, 1, 17, 8, tzinfo=timezone(timedelta(hours=-5))),
@@ -100,3 +102,11 @@ def test_a_value_that_is_no_moment_is_refused(value: Any) -> None:
 def test_a_moment_out_of_all_bounds(value: Any, expected: int) -> None:
     """A moment too far away for 64 bits of nanoseconds, as databases have, is the farthest there is."""
     assert moment(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "microseconds"), [(".5", 500_000), (".1234", 123_400), (".123456", 123_456), (".123456789", 123_456)]
+)
+def test_fractions_of_any_length(text: str, microseconds: int) -> None:
+    """A fraction of a second may have any number of digits, as other programs write them; six count."""
+    assert moment(f"2026-01-17T13:00:00{text}Z") == MOMENT + microseconds * 1_000

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta, timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_FRACTION = re.compile(r"(?<=:\d\d)\.(\d+)")
 
 
 def milliseconds(nanoseconds: float) -> float:
@@ -30,7 +32,7 @@ def moment(value: str | datetime | float) -> int:
     """
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+            value = datetime.fromisoformat(_FRACTION.sub(_microseconds, value.replace("Z", "+00:00")))
         except ValueError:
             raise ValueError(f"{value!r} is no moment; write it like 2026-01-17T13:00:00Z") from None
     if isinstance(value, datetime):
@@ -40,6 +42,11 @@ def moment(value: str | datetime | float) -> int:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no moment; give ISO 8601 text, a datetime or seconds since the epoch")
     return _within(value * 1_000_000_000)
+
+
+def _microseconds(fraction: re.Match[str]) -> str:
+    # Python 3.10 reads three digits or six, and others write as many as they like.
+    return f".{fraction[1][:6]:0<6}"
 
 
 def _within(nanoseconds: float) -> int:

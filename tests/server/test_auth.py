@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
@@ -281,3 +282,22 @@ def test_only_health_is_open(locked, path):
 def test_loopback(host, expected):
     """Loopback is what nobody but this machine can reach; what cannot be told is not."""
     assert expected == loopback(host)
+
+
+def test_no_websockets():
+    """Nobody is let in through a websocket, as there is none."""
+
+    async def knock() -> list[dict]:
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        async def receive():
+            return {"type": "websocket.connect"}
+
+        scope = {"type": "websocket", "path": "/events/live", "headers": [], "client": ("127.0.0.1", 5)}
+        await app()(scope, receive, send)
+        return sent
+
+    assert [{"type": "websocket.close", "code": 1008}] == asyncio.run(knock())

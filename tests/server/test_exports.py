@@ -33,3 +33,13 @@ def test_without_an_export():
     with asking(create_app(Ledger())) as client:
         assert 404 == client.get("/events/export/a").status_code
         assert "/events/export/{session_id}" not in client.get("/openapi.json").json()["paths"]
+
+
+def test_a_fault_in_the_export():
+    """A key that is missing while the export is made is a fault of ours, not a session nobody has heard of."""
+
+    def broken(*_):
+        raise KeyError("name")
+
+    with asking(create_app(ledger_of([operation(1)]), export=broken)) as client:
+        assert 500 == client.get("/events/export/s").status_code

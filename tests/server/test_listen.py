@@ -217,7 +217,4 @@ def test_without_the_extra(tmp_path):
         )
     )
 
-    assert (
-        "tachograph.server needs fastapi, which is not installed; pip install 'tachograph[server]'"
-        == done.stdout.strip()
-    )
+    assert "serving needs fastapi, which is not installed; pip install 'tachograph[server]'" == done.stdout.strip()

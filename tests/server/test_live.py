@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import pytest
 
-from support.records import ledger_of, operation
+from support.records import event, ledger_of, operation
 from support.serving import asking, serving
 from tachograph.ledger import Ledger
 from tachograph.server import create_app
 from tachograph.server.broadcast import Broadcast
+from tachograph.sources.sqlite import SqliteSource
+from tachograph.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastapi import FastAPI
+
+    from tachograph.sources import Source
 
 
 class Told(NamedTuple):
@@ -45,10 +49,10 @@ def events(answer: httpx.Response) -> Iterator[Told]:
             found = {}
 
 
-def app_of(ledger: Ledger, **bounds: float) -> FastAPI:
+def app_of(source: Source, **bounds: float) -> FastAPI:
     """An app that looks often, so that tests need not wait."""
-    app = create_app(ledger)
-    app.state.live = Broadcast(ledger, **{"every": 0.01, **bounds})
+    app = create_app(source)
+    app.state.live = Broadcast(source, **{"every": 0.01, **bounds})
     return app
 
 
@@ -89,6 +93,21 @@ def test_filters():
         found = [next(told), next(told)]
 
     assert ledger.audit_log(session_id="b", event_type="llm_request_started") == [event.data for event in found]
+
+
+def test_of_a_store(tmp_path):
+    """What another process stores meanwhile is told as well."""
+    path = tmp_path / "sessions.db"
+    with contextlib.closing(Writer(path)) as writer, contextlib.closing(SqliteSource(path)) as source:
+        writer.append([operation(1)])
+        with asking(app_of(source)) as client, listening_to(client) as answer:
+            told = events(answer)
+            for number in (2, 3):
+                writer.append([operation(number, at=number * 2_000)])
+                assert [f"{number:016x}:llm_request_started", f"{number:016x}:llm_request_completed"] == [
+                    next(told).id,
+                    next(told).id,
+                ]
 
 
 def test_coming_back():
@@ -251,8 +270,6 @@ def test_an_id_of_many_lines(event_id):
     """An entry whose id would be lines of its own is told without one, and forges nothing."""
     ledger = Ledger()
     with asking(app_of(ledger)) as client, listening_to(client) as answer:
-        from support.records import event  # noqa: PLC0415
-
         ledger.apply(event(1, "message_added")._replace(id=event_id))
         assert Told("", "message", ledger.audit_log()[0]) == next(events(answer))
 

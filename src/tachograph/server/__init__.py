@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
     if error.name not in ("anyio", "fastapi", "starlette", "uvicorn"):
         raise
     raise ModuleNotFoundError(
-        f"tachograph.server needs {error.name}, which is not installed; pip install 'tachograph[server]'",
+        f"serving needs {error.name}, which is not installed; pip install 'tachograph[server]'",
         name=error.name,
     ) from None
 

@@ -44,6 +44,9 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
+        if scope["type"] == "websocket":  # there are none here, so none can be forgotten
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
             refusal = None if path in OPEN_PATHS else self._refusal(scope)

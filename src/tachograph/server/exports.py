@@ -28,4 +28,6 @@ def export(request: Request, source: Asked, session_id: SessionId) -> Answer:
     try:
         return Answer(make(source, session_id))
     except LookupError as error:
+        if type(error) is not LookupError:  # a key that is missing in there is a fault, not an answer
+            raise
         return problem(404, str(error))

@@ -18,19 +18,19 @@ NESTED: Final = ("agent_switches", "tool_calls", "processing_duration_ms", "erro
 """Figures of a session that one of the in-house systems has under ``metrics``; here they are there as well."""
 
 
+def _hints(of: type) -> dict[str, Any]:
+    # The module of the dataclass imports some names for type checkers alone.
+    return get_type_hints(of, globalns={**vars(sys.modules[of.__module__]), "Operation": Operation})
+
+
 def _model(name: str, of: type, *, leave_out: tuple[str, ...] = (), **more: Any) -> type[BaseModel]:
     """A model with the fields of a dataclass and some more."""
-    known = {**vars(sys.modules[of.__module__]), "Operation": Operation}
-    hints = get_type_hints(of, globalns=known)
+    hints = _hints(of)
     fields = {field.name: (hints[field.name], ...) for field in dataclasses.fields(of) if field.name not in leave_out}
     return create_model(name, __doc__=of.__doc__, **{**fields, **more})
 
 
-_HINTS: Final = get_type_hints(
-    SessionMetrics, globalns={**vars(sys.modules[SessionMetrics.__module__]), "Operation": Operation}
-)
-
-Nested = create_model("Nested", **{name: (_HINTS[name], ...) for name in NESTED})  # type: ignore[call-overload]
+Nested = create_model("Nested", **{name: (_hints(SessionMetrics)[name], ...) for name in NESTED})  # type: ignore[call-overload]
 SessionFigures = _model(
     "SessionFigures",
     SessionMetrics,
@@ -41,7 +41,6 @@ SessionFigures = _model(
 )
 AllFigures = _model("AllFigures", Totals)
 Entry = _model("Entry", views_timeline.TimelineEntry)
-
 
 _NEXT: Final[Any] = Field(description="`offset` of the page after this one; null where this is the last")
 
