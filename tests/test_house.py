@@ -247,6 +247,7 @@ def test_the_readme_has_no_setting_that_is_gone() -> None:
 
     assert variables == {
         "TACHOGRAPH_CONFIG",
+        "TACHOGRAPH_TOKEN",
         *(setting.variable for setting in Config.settings().values() if setting.variable.startswith("TACHOGRAPH_")),
     }
 

@@ -53,6 +53,7 @@ __all__ = [
     "clear_session",
     "correlation",
     "init",
+    "ledger",
     "metrics",
     "read",
     "session",
@@ -104,6 +105,11 @@ def read(place: str | Path | None = None) -> Source:
         SourceError: for a place that cannot be read; it names it and the fix.
     """
     return _open_source(_default_place(_runtime.current().config) if place is None else place)
+
+
+def ledger() -> Ledger:
+    """The ledger of this process: a source like any other, to be served or followed."""
+    return _runtime.current().ledger
 
 
 def session_metrics(session_id: str, correlation_id: str | None = None) -> SessionMetrics:

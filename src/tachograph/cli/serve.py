@@ -19,7 +19,7 @@ from tachograph.redact import printable
 @click.option("--token-file", metavar="FILE", help=f"Read the token from there; by default from {TOKEN_VARIABLE}.")
 @from_option
 def serve(*, host: str, port: int, token_file: str | None, place: str | None) -> None:
-    """Serve the store over HTTP: REST, live events and a page.
+    """Serve the store over HTTP: REST and live events.
 
     With a token every request must send it, as `Authorization: Bearer …`; without one only this machine is answered.
     Ctrl-C or SIGTERM stops it.

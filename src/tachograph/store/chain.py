@@ -89,5 +89,5 @@ class Head(NamedTuple):
                 return cls(name, int(count), bytes.fromhex(link_hex))
         raise ValueError(
             f"{text[:120]!r} is no head of a chain; expected NAME:COUNT:HEX with {2 * LENGTH} hex digits, "
-            "as the log events and `tachograph verify` show it"
+            "as the log events and `tachograph audit --verify` show it"
         )

@@ -260,7 +260,7 @@ class Look:
             raise self._damaged(error) from error
 
     def _damaged(self, error: ValueError) -> StoreError:
-        return StoreError(f"{self._path}: {error}; somebody changed it: `tachograph verify` says what else")
+        return StoreError(f"{self._path}: {error}; somebody changed it: `tachograph audit --verify` says what else")
 
 
 def _index(  # what a walk goes along: the condition that is likely to leave least

@@ -200,7 +200,7 @@ class _Retention:
             if keyed and self._key is None:
                 yield writer, f"writer {name} recorded with a key, which is needed to seal its chain anew"
             elif seal(sealed, self._key if keyed else None) != mark:
-                yield writer, f"the seal of writer {name} does not hold; `tachograph verify` says more"
+                yield writer, f"the seal of writer {name} does not hold; `tachograph audit --verify` says more"
 
     def _sealed(self, writer: int) -> tuple[SealedWriter, bytes]:
         *sealed, mark = self._db.execute(
@@ -241,11 +241,13 @@ class _Retention:
         """Seal that a writer's chain begins after these, its first ones; none of them where it is broken."""
         row = self._db.execute("SELECT name FROM writers WHERE writer = ?", (writer,)).fetchone()
         if row is None:
-            self.left_alone[writer] = f"writer #{writer} is not in the store; `tachograph verify` says more"
+            self.left_alone[writer] = f"writer #{writer} is not in the store; `tachograph audit --verify` says more"
             return []
         sealed, _ = self._sealed(writer)
         if [row.number for row in rows] != [*range(sealed.pruned + 1, sealed.pruned + 1 + len(rows))]:
-            self.left_alone[writer] = f"entries of writer {sealed.name} are missing; `tachograph verify` says more"
+            self.left_alone[writer] = (
+                f"entries of writer {sealed.name} are missing; `tachograph audit --verify` says more"
+            )
             return []
         sealed = sealed._replace(pruned=rows[-1].number, pruned_head=rows[-1].link)
         self._db.execute(
