@@ -171,6 +171,8 @@ class Config:
         _whole(1, 100_000),
         "names per table; further ones are 'other'",
     )
+    wrap: Any = ()
+    """Tables of callables to record, as written: :mod:`tachograph.integrations.wrapping` reads them."""
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -209,7 +211,7 @@ class Config:
             complain(message)
 
         known = cls.settings()
-        for name in arguments.keys() - known.keys():
+        for name in arguments.keys() - known.keys() - {"wrap"}:
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
         for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE}):
@@ -233,6 +235,10 @@ class Config:
                 except ValueError as error:
                     problem(f"{place}: {str(value)[:80]!r} is not usable: {error}")
                 break
+        if "wrap" in arguments or "wrap" in table:
+            given = "wrap" in arguments
+            values["wrap"] = (arguments if given else table)["wrap"]
+            sources["wrap"] = "init(wrap=…)" if given else file
         return cls(**values, sources=sources)
 
 

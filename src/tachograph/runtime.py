@@ -20,6 +20,7 @@ from tachograph.context import new_id
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
+from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.probes import Hooks
 from tachograph.providers import Providers
@@ -101,6 +102,7 @@ class Runtime:
         )
         self.hooks = Hooks(self.recorder, self.guard)
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
+        self.wraps = Wraps(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
@@ -140,7 +142,12 @@ class Runtime:
         before._forget_exit()
 
     def instrument(self) -> None:
-        """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
+        """Hook what settings ask for: the program's own callables, and frameworks.
+
+        Raises:
+            IntegrationError: see :meth:`tachograph.frameworks.Frameworks.hook`.
+        """
+        self.guard(self.wraps.hook, self.config)
         self.frameworks.hook(self.config)
 
     # -------------------------------------------------------------------------------------------------- the end
@@ -193,6 +200,8 @@ class Runtime:
             "misused": self.misused,
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
+            "wraps": {row.label: row.state for row in self.wraps.rows()},
+            "wraps_missed": self.wraps.missed(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
 

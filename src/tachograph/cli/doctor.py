@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +14,7 @@ import click
 
 from tachograph import beside, runtime
 from tachograph.config import Config
-from tachograph.frameworks import IntegrationError
+from tachograph.frameworks import IntegrationError, Status
 from tachograph.version import VERSION
 
 
@@ -22,7 +23,8 @@ from tachograph.version import VERSION
 def doctor(*, as_json: bool) -> None:
     """Say what is hooked, what is not and why, where it exports, and which settings are in force.
 
-    Exit code 1 when something is wrong that can be mended.
+    Imports the frameworks, and the program's modules that [[tool.tachograph.wrap]] names. Exit code 1 when something
+    is wrong that can be mended.
     """
     problems: list[str] = []
     found = examine(problems)
@@ -41,12 +43,17 @@ def examine(problems: list[str]) -> dict[str, Any]:
         tachograph.instrument()
     except IntegrationError as error:
         problems.append(str(error))
-    for status in list(tachograph.frameworks.statuses.values()):
-        if status.state == "waiting":
+    waiting = {status.integration.module: status.integration.name for status in _waiting(tachograph)}
+    wrapped = tachograph.wraps.modules()
+    if wrapped:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m has it
+    for module in (*waiting, *wrapped):
+        if module not in sys.modules:
             try:
-                importlib.import_module(status.integration.module)
-            except Exception as error:  # noqa: BLE001 - a framework that cannot be imported is what we are here to say
-                problems.append(f"{status.integration.name} cannot be imported: {type(error).__name__}: {error}")
+                importlib.import_module(module)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be imported is what this is to say
+                what = waiting.get(module, module)
+                problems.append(f"{what} cannot be imported: {type(error).__name__}: {error}")
     config = tachograph.config
     found = {
         "tachograph": VERSION,
@@ -66,6 +73,9 @@ def examine(problems: list[str]) -> dict[str, Any]:
             for name, effect in beside.CLIENTS.items()
             if (at := _installed(name))
         ],
+        "wraps": [
+            {"wrap": row.label, "as": row.kind, "state": row.state, "note": row.note} for row in tachograph.wraps.rows()
+        ],
         "hooks": [
             {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()
         ],
@@ -84,6 +94,10 @@ def examine(problems: list[str]) -> dict[str, Any]:
     }
     tachograph.stop()
     return found
+
+
+def _waiting(tachograph: runtime.Runtime) -> list[Status]:
+    return [status for status in tachograph.frameworks.statuses.values() if status.state == "waiting"]
 
 
 def _installed(package: str) -> str | None:
@@ -112,6 +126,13 @@ def _show(found: dict[str, Any]) -> None:
 
     for row in found["beside"]:
         console.print(f"{row['name']} {row['version']} is installed too: {escape(row['effect'])}")
+
+    wraps = Table("wrap", "as", "state", "note", box=None, title="\nWraps", title_justify="left")
+    for row in found["wraps"]:
+        colour = "green" if row["state"] == "hooked" else "red"
+        wraps.add_row(escape(row["wrap"]), row["as"], f"[{colour}]{row['state']}[/]", escape(row["note"]))
+    if found["wraps"]:
+        console.print(wraps)
 
     hooks = Table("", "hook", "why not", box=None, title="\nHooks", title_justify="left")
     for row in found["hooks"]:
