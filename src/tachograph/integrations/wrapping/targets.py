@@ -29,6 +29,7 @@ _WRITTEN_IN_C: Final = (
     types.ClassMethodDescriptorType,
     types.MethodWrapperType,
 )
+_CACHE: Final = type(functools.cache(len))
 _DOORS: Final = ("__init_subclass__", "__class_getitem__", "__set_name__")
 
 
@@ -126,7 +127,7 @@ def _is_function(value: Any) -> bool:
         raise TargetError("is written in C, and cannot be replaced; name a function that calls it")
     kind = type(value)
     # A cache of functools is one, and what a compiler makes of a function.
-    return kind in (types.FunctionType, functools._lru_cache_wrapper) or kind.__name__ == "cython_function_or_method"
+    return kind in (types.FunctionType, _CACHE) or kind.__name__ == "cython_function_or_method"
 
 
 def _object(value: Any, name: str) -> Target:

@@ -6,7 +6,8 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tachograph.integrations.wrapping.calls import Group, Wrapped, missed
+from tachograph.integrations.wrapping.calls import Group, Wrapped
+from tachograph.integrations.wrapping.found import missed
 from tachograph.integrations.wrapping.modules import absent
 from tachograph.integrations.wrapping.tables import read
 from tachograph.integrations.wrapping.targets import TargetError, find, original
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """How it stands with one table, for people. ``state`` is hooked, waiting or refused."""
+    """How it stands with one table, for people. ``state`` is hooked, waiting, absent or refused."""
 
     label: str
     kind: str
@@ -46,7 +47,7 @@ class Wraps:
         self._complain = complain
         self._tables: list[Table] = []
         self._rows: dict[str, Row] = {}
-        # By identity, as a metaclass may have made its classes unhashable; weak, as those made in functions come and go.
+        # By identity, as a metaclass may make classes unhashable; weak, as those made in functions come and go.
         self._wrapped: weakref.WeakValueDictionary[tuple[int, str], Wrapped] = weakref.WeakValueDictionary()
         self._families: list[tuple[type, str, Group]] = []
 
@@ -58,7 +59,7 @@ class Wraps:
             self._rows[table.label] = Row(table.label, table.kind, "waiting", "its module has not been imported")
             operations = {known.target for known in self._tables if known.kind != "event"}
             if table.kind != "event" and table.target in operations:
-                self._say([table], "its target is an operation already, by another table", state="refused")
+                self._say([table], "its target is an operation already, by another table")
             else:
                 self._tables.append(table)
         for module in dict.fromkeys(table.module for table in self._tables):
@@ -66,7 +67,7 @@ class Wraps:
             when_imported(module, functools.partial(_imported, weakref.ref(self), module))
             why = self._guard(absent, module)
             if why:
-                self._say([table for table in self._tables if table.module == module], why)
+                self._say([table for table in self._tables if table.module == module], why, state="absent")
 
     def modules(self) -> list[str]:
         """Those that have not been imported."""
@@ -90,7 +91,7 @@ class Wraps:
     def _load(self, name: str, module: Any) -> None:
         targets: dict[str, list[Table]] = {}
         for table in self._tables:
-            if table.module == name and self._rows[table.label].state == "waiting":
+            if table.module == name and self._rows[table.label].state in ("waiting", "absent"):
                 targets.setdefault(table.place, []).append(table)
         found = [
             (target, Group(tuple(tables), target.family, target.single))
@@ -114,7 +115,7 @@ class Wraps:
         except TargetError as error:
             half = getattr(getattr(module, "__spec__", None), "_initializing", False)
             late = "; the module is still being imported: start Tachograph before it, as `tachograph run` does"
-            self._say(tables, f"{error}{late if half else ''}", state="refused")
+            self._say(tables, f"{error}{late if half else ''}")
             return None
 
     def _place(self, target: Target, group: Group) -> None:
@@ -130,10 +131,10 @@ class Wraps:
             try:
                 self._hooks.install(self._probe(target.owner, target.attribute, [group]))
             except (TypeError, AttributeError) as error:
-                self._say(tables, f"cannot be replaced: {error}", state="refused")
+                self._say(tables, f"cannot be replaced: {error}")
                 return
             if vars(target.owner)[target.attribute] is before:
-                self._say(tables, "is recorded already, by the integration of its framework", state="refused")
+                self._say(tables, "is recorded already, by the integration of its framework")
                 return
         for table in tables:
             self._rows[table.label] = Row(table.label, table.kind, "hooked")
@@ -164,7 +165,7 @@ class Wraps:
         item = wrapped.yielded if wrapped.looks_at_items else None
         return Probe(owner, attribute, began=wrapped.began, ended=wrapped.ended, item=item)
 
-    def _say(self, tables: list[Table], why: str, *, state: str = "waiting") -> None:
+    def _say(self, tables: list[Table], why: str, *, state: str = "refused") -> None:
         for table in tables:
             self._rows[table.label] = Row(table.label, table.kind, state, why)
             self._complain(f"{table.label}: {why}")
