@@ -354,12 +354,12 @@ def _take_out(above: Any, patch: Any, original: Any) -> None:
 def descendants(root: type) -> list[type]:
     """All subclasses of a class, of all generations, each once."""
     found: dict[type, None] = {}
-    todo: list[type] = list(root.__subclasses__())
+    todo: list[type] = type.__subclasses__(root)  # so asked, a metaclass answers too
     while todo:
         member = todo.pop()
         if member not in found:
             found[member] = None
-            todo += member.__subclasses__()
+            todo += type.__subclasses__(member)
     return list(found)
 
 

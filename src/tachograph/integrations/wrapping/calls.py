@@ -109,10 +109,11 @@ class Wrapped:
         if group is None or self._again(call):
             return None
         found = Found(self, self._arguments, group.tables, call.instance)
-        for table in group.tables:
+        found.tables = tuple(table for table in group.tables if table.kind == "event" or found.holds(call, table))
+        for table in found.tables:
             found.look(call, table, "start")
         _bind(call, found)
-        for table in group.tables:
+        for table in found.tables:
             if table.when == "before" and found.holds(call, table):
                 _tell(call, found, table)
         operation = _operation(found)
@@ -150,6 +151,7 @@ class Wrapped:
     def _start(self, call: Call, found: Found, table: Table) -> Start:
         facts = found.facts(table)
         facts.pop(names.OUTCOME, None)  # of the end
+        refused = facts.pop("refused", None) is not None
         name = facts.get(next(iter(words.WORDS[table.kind].values())).slot) or self._default_name(table, call.instance)
         if table.kind == "tool":
             facts[names.TOOL_TYPE] = "function"
@@ -163,6 +165,7 @@ class Wrapped:
             name,
             facts,
             data=found,
+            refused=refused,
             deferred=self.followed,
             content=None if capturing is None else guard(found.content, call, table, capturing),
         )
@@ -214,12 +217,13 @@ class Wrapped:
         capturing, live = call.recorder.capturing, call.live
         if capturing is not None and live is not None and live.content is not None:
             call.recorder.guard(found.put, call, table, capturing, live.content, "end")
-        learned = {entry.word.slot for entry in table.entries if entry.source.moment != "start"}
-        if call.error is not None:
-            learned.discard(names.OUTCOME)  # the exception says it
-        elif names.OUTCOME in facts:
-            learned.add(names.OUTCOME)
-        return {slot: facts[slot] for slot in facts if slot in learned}
+        learned = {entry.word.slot for entry in table.entries if entry.source.moment != "start"} - {names.OUTCOME}
+        known = {slot: facts[slot] for slot in facts if slot in learned}
+        if facts.get("refused"):
+            known[names.OUTCOME] = "refused"
+        elif call.error is None:  # else the exception says it
+            known[names.OUTCOME] = facts.get(names.OUTCOME)
+        return known
 
 
 def _operation(found: Found) -> Table | None:

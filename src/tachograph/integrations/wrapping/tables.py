@@ -40,7 +40,7 @@ class Table:
         ids: the session, request and user.
         entries: facts of the operation, or the event's payload.
         content: what is looked at only where content is captured.
-        conditions: what has to hold for the event; without an expected value, something has to be there.
+        conditions: what has to hold; without an expected value, something has to be there.
         event: its type.
         when: it is told: ``before``, ``after``, ``error`` or ``item``.
         delta: whether a stream's items report shares, to be added up.
@@ -265,7 +265,7 @@ class _Reader:
         return [entry for entry in self._entries(words.IDS) if self._in_time(entry, when)]
 
     def _conditions(self, when: str) -> list[tuple[Entry, Any]] | None:
-        written = self._written.get("if") if self._kind == "event" else None
+        written = self._written.get("if")
         if written is None:
             return []
         wanted = written.items() if isinstance(written, dict) else [(written, ...)]

@@ -33,7 +33,7 @@ IDS: Final = {
     "user_id": Word(values.identifier, "user_id", early=True),
 }
 
-IF: Final = Word(values.whole, "if")
+IF: Final = Word(values.whole, "if", early=True)
 
 _OUTCOME: Final = {"outcome": Word(values.outcome, names.OUTCOME)}
 
@@ -61,6 +61,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
     "tool": {
         "name": Word(values.word, names.TOOL_NAME, early=True),
         "call_id": Word(values.identifier, names.TOOL_CALL_ID),
+        "refused": Word(values.flag, "refused", early=True),
         **_OUTCOME,
     },
     "task": {
@@ -150,10 +151,10 @@ STYLES: Final = ("total", "delta")
 UNTILS: Final = ("returned", "exhausted")
 
 OPTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "agent": ("switch", "fields", "until"),
-    "model": ("usage", "usage_style", "fields", "until"),
-    "tool": ("arguments", "result", "fields", "until"),
-    "task": ("fields", "until"),
+    "agent": ("switch", "fields", "if", "until"),
+    "model": ("usage", "usage_style", "fields", "if", "until"),
+    "tool": ("arguments", "result", "fields", "if", "until"),
+    "task": ("fields", "if", "until"),
     "event": ("event", "payload", "when", "if", "until"),
 }
 """Words of a table that are more than one value found."""

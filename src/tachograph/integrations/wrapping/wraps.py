@@ -96,7 +96,7 @@ class Wraps:
         found = [
             (target, Group(tuple(tables), target.family, target.single))
             for place, tables in targets.items()
-            if (target := self._found(module, place, tables)) is not None
+            if (target := self._guard(self._found, module, place, tables)) is not None
         ]
         families: dict[int, tuple[type, list[str]]] = {}
         for target, group in found:
@@ -108,6 +108,9 @@ class Wraps:
         for family, attributes in families.values():
             # All at once, as a class announces its subclasses once.
             self._guard(self._hooks.install_family, family, attributes, self._member)
+        for table in (table for tables in targets.values() for table in tables):
+            if self._rows[table.label].state in ("waiting", "absent"):
+                self._say([table], "could not be hooked; the log says why")
 
     def _found(self, module: Any, place: str, tables: list[Table]) -> Target | None:
         try:
