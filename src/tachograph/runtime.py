@@ -147,8 +147,10 @@ class Runtime:
         Raises:
             IntegrationError: see :meth:`tachograph.frameworks.Frameworks.hook`.
         """
-        self.guard(self.wraps.hook, self.config)
-        self.frameworks.hook(self.config)
+        try:
+            self.frameworks.hook(self.config)
+        finally:
+            self.guard(self.wraps.hook, self.config)
 
     # -------------------------------------------------------------------------------------------------- the end
     def _before_providers_end(self) -> None:

@@ -26,6 +26,8 @@ STARTING = {f"{WRAPPING}wraps:Wraps.__init__": "made with the runtime, by the pr
 
 def tables(shape: Shape, *, followed: bool) -> list[dict[str, Any]]:
     """Tables about a shape's targets that make use of every word there is."""
+    if shape.tables:
+        return [{**table, "target": _whole(table["target"])} for table in shape.tables]
     made = []
     for place in shape.targets:
         target = {"target": f"{callables.__name__}:{place}"}
@@ -45,7 +47,7 @@ def tables(shape: Shape, *, followed: bool) -> list[dict[str, Any]]:
             },
             {**target, "as": "event", "event": "message_added", "when": "before", "payload": {"role": "key"}},
             {**target, "as": "event", "event": "session_updated", "payload": {"what": "result", "then": "after.key"}},
-            {**target, "as": "event", "event": "session_deleted", "when": "error", "payload": {"error": "error.args.0"}},
+            {**target, "as": "event", "event": "session_deleted", "when": "error", "payload": {"why": "error.args.0"}},
         ]
         if followed:
             item = {"event": "threshold_exceeded", "when": "item", "if": "item", "payload": {"item": "item"}}
@@ -53,9 +55,8 @@ def tables(shape: Shape, *, followed: bool) -> list[dict[str, Any]]:
     return made
 
 
-def wraps(*shapes: Shape) -> list[dict[str, Any]]:
-    """Tables about shapes."""
-    return [table for shape in shapes for table in tables(shape, followed=False)]
+def _whole(target: str) -> str:
+    return target if ":" in target else f"{callables.__name__}:{target}"
 
 
 def recorded(shape: Shape, *, followed: bool = False, content: str = "no_content") -> list[tuple[Any, ...]]:
@@ -91,25 +92,28 @@ def nothing_old() -> Iterator[None]:
 WAYS = {"returned": (False, "no_content"), "exhausted": (True, "no_content"), "content": (True, "span_and_event")}
 
 FAILING = ("hostile_object", "recursive_function")
-"""Shapes that make what looks at them fail: by raising where they are looked at, and by leaving no room on the stack."""
+"""Shapes that make what looks at them fail: by raising when they are looked at, and by leaving no room on the stack."""
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_wrapped_callable_is_what_it_was(name: str, way: str) -> None:
-    """A program sees the same of its callable wrapped: what it is, what it gives and raises, and by which protocol."""
+    """A program sees the same of its callable wrapped: what it is, gives and raises, and by which protocol."""
     shape = SHAPES[name]
-    owners = [vars(callables)[target.split(".")[0]] for target in shape.targets]
+    owners = dict(vars(callables))
     followed, content = WAYS[way]
 
     expected = plain(shape)
     actual = recorded(shape, followed=followed, content=content)
 
     assert expected == actual
-    assert {"refused" if shape.refused else "hooked"} == set(states.pop().values())
+    assert {"refused" if shape.refused else "hooked"} == set(states.pop().values()) - {"absent"}
     assert (name in FAILING) == bool(swallowed.pop())
-    assert all(vars(callables)[target.split(".")[0]] is owner for target, owner in zip(shape.targets, owners))
+    assert all(vars(callables)[name] is owner for name, owner in owners.items())
     assert expected == plain(shape)
+
+
+EVENTS = ("session_updated", "hitl_decision_made")
 
 
 def test_wrapped_callables_are_recorded() -> None:
@@ -123,10 +127,13 @@ def test_wrapped_callables_are_recorded() -> None:
             kinds = {entry["event_type"] for entry in tachograph.audit_log(session_id="wrapped")}
         finally:
             tachograph.shutdown()
-        if not calls or not {"message_added", "session_updated", "tool_execution_completed"} <= kinds:
+        if not calls or "tool_execution_completed" not in kinds or kinds.isdisjoint(EVENTS):
             silent.add(name)
 
-    assert {name for name, shape in SHAPES.items() if shape.refused} == silent - {"coroutine_never_awaited"}
+    assert {name for name, shape in SHAPES.items() if shape.refused} == silent - {
+        "coroutine_never_awaited",
+        "what_is_written_wrongly",
+    }
 
 
 # ----------------------------------------------------------------------------------------------------- the faults
@@ -180,23 +187,23 @@ def walk() -> Walk:
 @pytest.mark.parametrize("at_start", [False, True], ids=["running", "starting"])
 def test_a_broken_function_reaches_nobody(walk: Walk, at_start: bool) -> None:  # noqa: FBT001
     """With any one function of the wrapping raising whenever it runs, programs see what they see without us."""
-    _break(walk, at_start, slice(None, None, 8))
+    _break(walk, at_start, 1 if at_start else 2)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("at_start", [False, True], ids=["running", "starting"])
 def test_a_broken_function_reaches_nobody_of_any_shape(walk: Walk, at_start: bool) -> None:  # noqa: FBT001
     """The same with every shape that reaches the function."""
-    _break(walk, at_start, slice(None))
+    _break(walk, at_start, len(SHAPES))
 
 
-def _break(walk: Walk, at_start: bool, some: slice) -> None:  # noqa: FBT001
+def _break(walk: Walk, at_start: bool, most: int) -> None:  # noqa: FBT001
     path = walk.starting if at_start else walk.running
     wrong = {
         f"{walk.known[code][0]} in {trouble}"
         for code, names in path.items()
         if _place(walk.known[code][0]) not in STARTING
-        for name in names[some]
+        for name in names[:: -(-len(names) // most)]
         if (trouble := walk.broken(code, name, at_start=at_start))
     }
 
@@ -214,7 +221,12 @@ def test_every_function_is_on_the_path(walk: Walk) -> None:
     assert ASKED == {name.removeprefix(WRAPPING) for name in never if not re.search(r"\.__\w+__$", name)}
 
 
-ASKED: set[str] = set()
+ASKED = {
+    "found:missed",  # asked by the program
+    "wraps:Wraps.missed",
+    "wraps:Wraps.rows",
+    "wraps:Wraps.modules",  # asked by the doctor
+}
 
 
 def _place(name: str) -> str:

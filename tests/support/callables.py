@@ -43,19 +43,23 @@ class Shape:
         targets: their places in this module.
         play: the program.
         refused: whether it is of a kind that cannot be wrapped.
+        tables: about it, where the usual ones will not do; targets without the module.
     """
 
     targets: tuple[str, ...]
     play: Callable[[Transcript], None]
     refused: bool = False
+    tables: tuple[dict[str, Any], ...] = ()
 
 
 SHAPES: dict[str, Shape] = {}
 
 
-def _shape(*targets: str, refused: bool = False) -> Callable[[Callable[[Transcript], None]], None]:
+def _shape(
+    *targets: str, refused: bool = False, tables: tuple[dict[str, Any], ...] = ()
+) -> Callable[[Callable[[Transcript], None]], None]:
     def keep(play: Callable[[Transcript], None]) -> None:
-        SHAPES[play.__name__.strip("_")] = Shape(targets, play, refused)
+        SHAPES[play.__name__.strip("_")] = Shape(targets, play, refused, tables)
 
     return keep
 
@@ -85,7 +89,7 @@ def _about(log: Transcript, callable_: Any) -> None:
 
 def _pickled(callable_: Any) -> str:
     try:
-        return type(pickle.loads(pickle.dumps(callable_))).__name__ and "like any other"
+        return type(pickle.loads(pickle.dumps(callable_))).__name__ and "like any other"  # noqa: S301 - our own
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         return type(error).__name__  # its text has an address in it
 
@@ -128,7 +132,7 @@ def function(key: Any = None) -> Any:
 @_shape("function")
 def function_(log: Transcript) -> None:
     _called(log, HERE.function)
-    log("by reference", pickle.loads(pickle.dumps(HERE.function)) is HERE.function)
+    log("by reference", pickle.loads(pickle.dumps(HERE.function)) is HERE.function)  # noqa: S301 - our own
 
 
 anonymous = lambda key=None: _answer(key)  # noqa: E731 - the shape
@@ -317,7 +321,7 @@ def constructor(log: Transcript) -> None:
     _about(log, Service)
     log.attempt("made", lambda: Service("x").label)
     log.attempt("wrongly", Service, 1, 2, 3)
-    log.attempt("pickled", lambda: pickle.loads(pickle.dumps(Service("x"))).label)
+    log.attempt("pickled", lambda: pickle.loads(pickle.dumps(Service("x"))).label)  # noqa: S301 - our own
 
 
 bound = Service("bound").method
@@ -467,11 +471,11 @@ class Runner(Runs):
 @_shape("Runs.method")
 def protocol_implementation(log: Transcript) -> None:
     _called(log, Runner().method)
-    log("is one", isinstance(Runner(), Runs), isinstance(Service(), Runs), isinstance(3, Runs), issubclass(Service, Runs))
+    log("is one", *(isinstance(each, Runs) for each in (Runner(), Service(), 3)), issubclass(Service, Runs))
 
 
 class Outer:
-    class Inner:
+    class Inner:  # noqa: D106 - the shape
         def method(self, key: Any = None) -> Any:
             return _answer(key)
 
@@ -547,7 +551,7 @@ def stream(key: Any = None) -> Generator[Any, Any, Any]:
         while got is not None:
             try:
                 got = yield got
-            except KeyError as error:
+            except KeyError as error:  # noqa: PERF203 - a generator that catches
                 got = yield ("caught", error)
         yield _answer(key)
     finally:
@@ -613,7 +617,7 @@ class Streaming:
             while got is not None:
                 try:
                     got = yield got
-                except KeyError as error:
+                except KeyError as error:  # noqa: PERF203 - likewise
                     got = yield ("caught", error)
             await asyncio.sleep(0)
             yield _answer(key)
@@ -767,3 +771,108 @@ def hostile_object(log: Transcript) -> None:
     given = log.named("given", Hostile())
     log.attempt("called", host.method, given)
     log.attempt("called", host.method)
+
+
+@_shape("Service.metod", "nowhere", "keeper.metod", "Nobody.method", "Service", "FAILURE", refused=True)
+def what_is_not_there(log: Transcript) -> None:
+    _called(log, HERE.keeper.method)
+
+
+WRONG: tuple[dict[str, Any], ...] = (
+    {"target": "function", "as": "tool", "nmae": "key", "fields": {"x": "kye", "y": "a..b"}, "outcome": "result"},
+    {"target": "nowhere_at_all.module:function", "as": "tool"},
+    {"target": "support.nowhere:function", "as": "tool"},
+)
+
+
+@_shape("function", tables=WRONG)
+def what_is_written_wrongly(log: Transcript) -> None:
+    _called(log, HERE.function)
+
+
+# -------------------------------------------------------------------------------------------------- a small system
+class Settings:
+    model = "small"
+
+
+class Client:
+    """A model, at once and streamed."""
+
+    async def ask(self, messages: list[str]) -> Any:
+        return [part async for part in self.stream(messages)]
+
+    async def stream(self, messages: list[str]) -> AsyncIterator[Any]:
+        for _ in messages:
+            yield {"usage": {"prompt_tokens": 2, "completion_tokens": 1}, "calls": [1]}
+        yield {"id": "answer", "kind": "last"}
+
+
+class Worker:
+    """An agent of several."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def work(self, task: str) -> Any:
+        if task == "fail":
+            raise FAILURE
+        self.use("search", {"query": task})
+        self.decide("search", "call-1", "approve" if task == "a" else "reject")
+        return await Client().ask([task, task])
+
+    def use(self, tool: str, arguments: dict[str, Any]) -> str:
+        return f"{tool} {len(arguments)}"
+
+    def decide(self, tool: str, call_id: str, decision: str) -> str:
+        return decision
+
+
+class System:
+    """Hands a task on from worker to worker."""
+
+    async def process(self, session_id: str, *tasks: str) -> AsyncIterator[Any]:
+        for number, task in enumerate(tasks):
+            yield {"kind": "switch", "to": f"worker{number}"}
+            yield await Worker(f"worker{number}").work(task)
+
+
+SYSTEM: tuple[dict[str, Any], ...] = (
+    {"target": "System.process", "as": "task", "name": "=system", "session_id": "session_id", "id": "tasks.0"},
+    {
+        "target": "System.process",
+        "as": "event",
+        "event": "agent_switched",
+        "when": "item",
+        "if": {"item.kind": "switch"},
+        "payload": {"from_agent": "=system", "to_agent": "item.to"},
+    },
+    {"target": "Worker.work", "as": "agent", "name": "self.name", "switch": True, "description": "task"},
+    {"target": "Worker.use", "as": "tool", "name": "tool", "arguments": "arguments", "result": "result"},
+    {"target": "Worker.decide", "as": "tool", "name": "tool", "refused": True, "if": {"decision": "reject"}},
+    {
+        "target": "Worker.decide",
+        "as": "event",
+        "event": "hitl_decision_made",
+        "payload": {"call_id": "call_id", "decision": "decision", "tool_name": "tool"},
+    },
+    {"target": "Client.ask", "as": "model", "model": f"{__name__}:Settings.model", "messages": "messages"},
+    {
+        "target": "Client.stream",
+        "as": "model",
+        "model": f"{__name__}:Settings.model",
+        "usage": "item.usage",
+        "usage_style": "delta",
+        "response_id": "item.id",
+        "tool_calls": "item.calls",
+    },
+)
+
+
+@_shape("System.process", "Worker.work", "Worker.use", "Worker.decide", "Client.ask", "Client.stream", tables=SYSTEM)
+def small_system(log: Transcript) -> None:
+    async def main() -> None:
+        await log.attempted("done", _all(System().process("wrapped", "a", "b")))
+        await log.attempted("failed", _all(System().process("wrapped", "a", "fail")))
+        await log.attempted("streamed", _all(Client().stream(["x"])))
+
+    log.attempt("ran", asyncio.run, main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import logging
 import types
@@ -21,7 +22,7 @@ from tachograph.probes import Note
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tachograph.integrations.wrapping.tables import Table
+    from tachograph.integrations.wrapping.tables import Entry, Table
     from tachograph.live import Facts
     from tachograph.probes import Call
     from tachograph.records import Kind
@@ -68,23 +69,31 @@ class Wrapped:
     def add(self, group: Group, complain: Callable[[str], None]) -> None:
         """More tables, in the place of others for the same callers.
 
-        What they want of arguments that there are not is said, and will not be found.
+        What they want of arguments that there are not is said, and left out.
         """
         self.groups = [
             known for known in self.groups if known.family is not group.family or known.single is not group.single
         ]
-        self.groups.append(group)
-        for table in group.tables:
-            entries = (*table.ids, *table.entries, *table.content, *(entry for entry, _ in table.conditions))
-            unknown = {
-                (entry.called, path.text): path.name
-                for entry in entries
-                for path in entry.source.paths
-                if path.root == "argument" and not self._arguments.has(path.name)
-            }
-            for (called, text), name in unknown.items():
-                hint = near(name, self._arguments.names())
-                complain(f'{table.label}: {called} = "{text}": {self.attribute} has no argument {name}; {hint}')
+        self.groups.append(group._replace(tables=tuple(self._possible(table, complain) for table in group.tables)))
+
+    def _possible(self, table: Table, complain: Callable[[str], None]) -> Table:
+        def there(entry: Entry) -> bool:
+            paths = entry.source.paths
+            unknown = [path for path in paths if path.root == "argument" and not self._arguments.has(path.name)]
+            for path in unknown:
+                hint = near(path.name, self._arguments.names())
+                where = f'{table.label}: {entry.called} = "{path.text}"'
+                complain(f"{where}: {self.attribute} has no argument {path.name}; {hint}")
+            return len(unknown) < len(paths)
+
+        for entry, _ in table.conditions:  # one that cannot hold does not
+            there(entry)
+        return dataclasses.replace(
+            table,
+            ids=tuple(filter(there, table.ids)),
+            entries=tuple(filter(there, table.entries)),
+            content=tuple(filter(there, table.content)),
+        )
 
     @property
     def followed(self) -> bool:
@@ -95,8 +104,11 @@ class Wrapped:
 
     @property
     def looks_at_items(self) -> bool:
-        """Whether what a stream yields is looked at, or has to pass by for its end to be seen."""
-        return self.followed and any(table.kind == "event" or table.streams for table in self._tables)
+        """Whether what a stream yields is looked at, or has to pass by for its end to be seen.
+
+        An operation sees its own end; an event, and a model call inside of another, has none.
+        """
+        return self.followed and any(table.kind in ("event", "model") or table.streams for table in self._tables)
 
     @property
     def _tables(self) -> list[Table]:

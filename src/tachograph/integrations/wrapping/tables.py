@@ -138,7 +138,7 @@ class _Reader:
         event = self._event() if kind == "event" else ""
         if event is None:
             return None
-        every = [*self._entries(words.WORDS[kind]), *self._usage(), *self._switch(), *self._more()]
+        every = [*self._entries(words.WORDS[kind], self._written), *self._usage(), *self._switch(), *self._more()]
         entries = [entry for entry in every if self._in_time(entry, when)]
         conditions = self._conditions(when)
         if conditions is None or (kind == "event" and not self._has_all(event, entries)):
@@ -150,7 +150,7 @@ class _Reader:
             found["place"],
             ids=tuple(self._ids(when)),
             entries=tuple(entries),
-            content=tuple(self._entries(words.CONTENT.get(kind, {}))),
+            content=tuple(self._entries(words.CONTENT.get(kind, {}), self._written)),
             conditions=tuple(conditions),
             event=event,
             when=when,
@@ -195,12 +195,9 @@ class _Reader:
             return None
         return entry
 
-    def _entries(self, known: dict[str, Word], within: str = "") -> list[Entry]:
-        written = self._subtable(within) if within else self._written
+    def _entries(self, known: dict[str, Word], written: dict[str, Any], within: str = "") -> list[Entry]:
         entries = (
-            self._entry(f"{within}.{name}" if within else name, written[name], word)
-            for name, word in known.items()
-            if name in written
+            self._entry(f"{within}{name}", written[name], word) for name, word in known.items() if name in written
         )
         return [entry for entry in entries if entry is not None]
 
@@ -241,18 +238,19 @@ class _Reader:
         if given and "from" not in given:
             self._wrong("switch: from is missing, the agent that had the work before")
             return []
-        return self._entries(words.SWITCH, "switch")
+        return self._entries(words.SWITCH, given, "switch.")
 
     def _more(self) -> list[Entry]:
         name, word = ("payload", words.field) if self._kind == "event" else ("fields", words.custom)
         known: dict[str, Word] = {}
-        for field_ in self._subtable(name):
+        given = self._subtable(name)
+        for field_ in given:
             if not _FIELD.fullmatch(field_) or (self._kind == "event" and field_ in words.RESERVED):
                 why = "is a word of the table itself" if field_ in words.IDS else "cannot be the name of a field"
                 self._wrong(f"{name}.{field_}: {why}")
             else:
                 known[field_] = word(field_)
-        return self._entries(known, name)
+        return self._entries(known, given, f"{name}.")
 
     # -------------------------------------------------------------------------------------------------- of events
     def _has_all(self, event: str, entries: list[Entry]) -> bool:
@@ -262,7 +260,7 @@ class _Reader:
         return not missing
 
     def _ids(self, when: str) -> list[Entry]:
-        return [entry for entry in self._entries(words.IDS) if self._in_time(entry, when)]
+        return [entry for entry in self._entries(words.IDS, self._written) if self._in_time(entry, when)]
 
     def _conditions(self, when: str) -> list[tuple[Entry, Any]] | None:
         written = self._written.get("if")

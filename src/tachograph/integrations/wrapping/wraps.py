@@ -6,6 +6,7 @@ import functools
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tachograph.integrations import REGISTRY
 from tachograph.integrations.wrapping.calls import Group, Wrapped
 from tachograph.integrations.wrapping.found import missed
 from tachograph.integrations.wrapping.modules import absent
@@ -46,6 +47,7 @@ class Wraps:
         self._guard = guard
         self._complain = complain
         self._tables: list[Table] = []
+        self._starting = False
         self._rows: dict[str, Row] = {}
         # By identity, as a metaclass may make classes unhashable; weak, as those made in functions come and go.
         self._wrapped: weakref.WeakValueDictionary[tuple[int, str], Wrapped] = weakref.WeakValueDictionary()
@@ -55,19 +57,24 @@ class Wraps:
         """Hook every target, now or as soon as its module is imported. Says what cannot be; never raises for it."""
         if not config.wrap:
             return
+        theirs = {one.module for one in REGISTRY if not config.integrations or one.name in config.integrations}
         for table in read(config.wrap, config.sources.get("wrap", "wrap"), self._complain):
             self._rows[table.label] = Row(table.label, table.kind, "waiting", "its module has not been imported")
             operations = {known.target for known in self._tables if known.kind != "event"}
             if table.kind != "event" and table.target in operations:
                 self._say([table], "its target is an operation already, by another table")
+            elif table.module.split(".")[0] in theirs:
+                self._say([table], "is the integration's to record; wrap what is the program's own")
             else:
                 self._tables.append(table)
+        self._starting = True
         for module in dict.fromkeys(table.module for table in self._tables):
             # Weak, as a hook on an import cannot be taken back, and this one may be stopped before it comes.
             when_imported(module, functools.partial(_imported, weakref.ref(self), module))
             why = self._guard(absent, module)
             if why:
                 self._say([table for table in self._tables if table.module == module], why, state="absent")
+        self._starting = False
 
     def modules(self) -> list[str]:
         """Those that have not been imported."""
@@ -116,7 +123,7 @@ class Wraps:
         try:
             return find(module, place)
         except TargetError as error:
-            half = getattr(getattr(module, "__spec__", None), "_initializing", False)
+            half = self._starting and getattr(getattr(module, "__spec__", None), "_initializing", False)
             late = "; the module is still being imported: start Tachograph before it, as `tachograph run` does"
             self._say(tables, f"{error}{late if half else ''}")
             return None
