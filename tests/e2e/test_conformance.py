@@ -46,6 +46,7 @@ SESSION_OUTCOMES = {"ok", "error", "incomplete"}
 
 NEVER_HERE = {
     names.WORKFLOW_NAME: "no framework that is hooked has tasks of its own",
+    **dict.fromkeys((names.TASK_ID, names.TASK_DESCRIPTION, names.TASK_CATEGORY), "likewise"),
     names.ATTEMPTS: "smolagents retries below what is hooked",
     names.REMOTE: "needs a remote executor, and so a network",
     names.PARENT_ID: "only where the program's own spans are around, which test_codec.py has",

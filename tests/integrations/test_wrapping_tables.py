@@ -282,7 +282,6 @@ def test_where_a_module_is_found_without_importing_it(tmp_path: Path, monkeypatc
 
     assert "" == absent("wholly.inner.services")
     assert "" == absent("wholly.inner.spaced.deep")
-    assert "" == absent("__main__")
     assert "" == absent("json.decoder")
     assert "there is no module servces in wholly.inner; did you mean 'services'?" == absent("wholly.inner.servces")
     assert "there is no module inner in json; " == absent("json.inner")[:34]
@@ -332,6 +331,24 @@ SAID = [
     "wrap 3 (app.bots:Bot.state): state is a property; name a method, such as one that it calls",
     "wrap 5 (app.bots:Bot.run): payload.who = \"sesion_id\": run has no argument sesion_id; did you mean 'session_id'?",
 ]
+
+
+def test_the_program_itself(programs: Programs) -> None:
+    """What is in the very file that is run cannot be wrapped, by neither of its names, and that is said."""
+    tables = (f'[[tool.tachograph.wrap]]\ntarget = "{name}:run"\nas = "tool"\n' for name in ("alone", "__main__"))
+    path = programs.write("pyproject.toml", "".join(tables))
+    programs.write("alone.py", "def run(): print('ran')\nrun()")
+
+    done = programs.run(script("tachograph"), "run", "alone.py", TACHOGRAPH_SUMMARY="0")
+
+    assert (0, "ran\n") == (done.code, done.stdout)
+    expected = """\
+tachograph: FILE: wrap 1 (alone:run): is the program that is run, which is known as __main__ then; put the callable into \
+another module
+tachograph: FILE: wrap 2 (__main__:run): module __main__ has no run; there are none; the program that is run has only \
+begun: put the callable into another module
+"""
+    assert expected.replace("FILE", str(path)) == done.stderr
 
 
 @pytest.fixture

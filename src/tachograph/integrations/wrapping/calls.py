@@ -127,7 +127,7 @@ class Wrapped:
         _bind(call, found)
         for table in found.tables:
             if table.when == "before" and found.holds(call, table):
-                _tell(call, found, table)
+                call.recorder.guard(_tell, call, found, table)
         operation = _operation(found)
         if operation is None:
             return Note(found)
@@ -196,7 +196,7 @@ class Wrapped:
                 if found.holds(call, table, item):
                     found.forget_item(table)
                     found.look(call, table, "item", item)
-                    _tell(call, found, table)
+                    call.recorder.guard(_tell, call, found, table)
             elif table.streams:
                 found.look(call, table, "item", item)
 
@@ -208,7 +208,7 @@ class Wrapped:
                 found.look(call, table, "end")
         for table in found.tables:
             if table.kind == "event" and table.when == _ending(call.error) and found.holds(call, table):
-                _tell(call, found, table)
+                call.recorder.guard(_tell, call, found, table)
         operation = _operation(found)
         return None if operation is None else self._learned(call, found, operation)
 

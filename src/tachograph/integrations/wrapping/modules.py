@@ -18,8 +18,11 @@ def absent(module: str) -> str:
     directory later; both are looked into all the same.
     """
     first, *rest = module.split(".")
-    if module in sys.modules or first == "__main__":
+    if module in sys.modules:
         return ""
+    program = Path(sys.argv[0] if sys.argv else "")
+    if program == program.parent / f"{module}.py":
+        return "is the program that is run, which is known as __main__ then; put the callable into another module"
     places = _places(first)
     if places is None:
         return f"there is no module {first} where Python looks now; it is wrapped if it comes to be imported"
@@ -37,6 +40,6 @@ def _places(package: str) -> list[str] | None:
     """Where the modules of a package are; None where it is nowhere."""
     if package in sys.modules:
         return list(getattr(sys.modules[package], "__path__", ()))
-    started = Path(sys.argv[0] if sys.argv else "").resolve().parent
-    spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [str(started), str(Path.cwd())])
+    around = [str(Path(sys.argv[0] if sys.argv else "").resolve().parent), str(Path.cwd())]
+    spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, around)
     return None if spec is None else list(spec.submodule_search_locations or ())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tachograph.integrations.wrapping.words import Word
 
 _TARGET: Final = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<place>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+_MOST: Final = 20
 _FIELD: Final = re.compile(r"[^\W\d]\w*")
 
 
@@ -80,7 +81,10 @@ def near(word: str, there: Iterable[str]) -> str:
     """What may have been meant, for the end of a message."""
     there = list(there)
     close = difflib.get_close_matches(word, there, 1)
-    return f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(there)}" if there else "there are none"
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = ", …" if len(there) > _MOST else ""
+    return f"there are: {', '.join(there[:_MOST])}{more}" if there else "there are none"
 
 
 def read(written: Any, place: str, complain: Callable[[str], None]) -> list[Table]:

@@ -63,8 +63,8 @@ def find(module: Any, place: str) -> Target:
     *way, name = place.split(".")
     owner = module
     for number, part in enumerate(way):
-        if part not in (there := _names(owner)):
-            raise TargetError(f"{_shown(owner, way[:number])} has no {part}; {near(part, there)}")
+        if part not in _names(owner):
+            raise _missing(owner, way[:number], part)
         owner = getattr(owner, part)
     if issubclass(type(owner), type):
         return _method(owner, name, way)
@@ -73,30 +73,30 @@ def find(module: Any, place: str) -> Target:
             raise TargetError(f"{name} belongs to the object {'.'.join(way)} itself; name what is in its class")
         method = _method(type(owner), name, way)
         return Target(method.owner, method.attribute, single=owner)
-    if name not in (there := _names(owner)):
-        raise TargetError(f"{_shown(owner, way)} has no {name}; {near(name, there)}")
-    value = original(getattr(owner, name))
-    if _is_function(value) and name in vars(owner):
+    if name not in _names(owner):
+        raise _missing(owner, way, name)
+    value = original(vars(owner)[name])
+    if _is_function(value):
         return Target(owner, name)
     return _object(value, name)
 
 
 def _names(owner: Any) -> list[str]:
-    classes = owner.__mro__ if issubclass(type(owner), type) else (owner, *type(owner).__mro__)
-    tables = (getattr(each, "__dict__", {}) for each in classes)
-    return [name for name in dict.fromkeys(name for table in tables for name in table) if not name.startswith("__")] + [
-        name for each in classes for name in getattr(each, "__dict__", {}) if name.startswith("__")
-    ]
+    if issubclass(type(owner), types.ModuleType):
+        return list(vars(owner))
+    places = owner.__mro__ if issubclass(type(owner), type) else (owner, *type(owner).__mro__)
+    return list(dict.fromkeys(name for place in places for name in getattr(place, "__dict__", ())))
 
 
-def _shown(owner: Any, way: list[str]) -> str:
-    return ".".join(way) or f"module {owner.__name__}"
+def _missing(owner: Any, way: list[str], name: str) -> TargetError:
+    there = [known for known in _names(owner) if name.startswith("_") or not known.startswith("_")]
+    return TargetError(f"{'.'.join(way) or f'module {owner.__name__}'} has no {name}; {near(name, there)}")
 
 
 def _method(owner: type, name: str, way: list[str]) -> Target:
     defining = next((each for each in owner.__mro__ if name in vars(each)), None)
     if defining is None:
-        raise TargetError(f"{_shown(owner, way)} has no {name}; {near(name, _names(owner))}")
+        raise _missing(owner, way, name)
     value = original(vars(defining)[name])
     plain = function_of(value)
     if name in _DOORS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,10 +124,16 @@ class Wraps:
         try:
             return find(module, place)
         except TargetError as error:
-            half = self._starting and getattr(getattr(module, "__spec__", None), "_initializing", False)
-            late = "; the module is still being imported: start Tachograph before it, as `tachograph run` does"
-            self._say(tables, f"{error}{late if half else ''}")
+            self._say(tables, f"{error}{self._too_early(module)}")
             return None
+
+    def _too_early(self, module: Any) -> str:
+        """What to do where a module is not yet what it is going to be."""
+        if self._starting and module is sys.modules.get("__main__"):
+            return "; the program that is run has only begun: put the callable into another module"
+        if self._starting and getattr(getattr(module, "__spec__", None), "_initializing", False):
+            return "; the module is still being imported: start Tachograph before it, as `tachograph run` does"
+        return ""
 
     def _place(self, target: Target, group: Group) -> None:
         """Hook a target where it is defined."""
