@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from support.programs import Programs, script
+from support.written import host
 from tachograph.config import Config, ConfigError
 from tachograph.integrations.wrapping import words
 from tachograph.integrations.wrapping.modules import absent
 from tachograph.integrations.wrapping.paths import NOTHING, PathError, source
 from tachograph.integrations.wrapping.tables import read
+from tachograph.integrations.wrapping.targets import TargetError, find
 from tachograph.names import EVENTS
 
 if TYPE_CHECKING:
@@ -113,10 +115,6 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a switch that is none": (
         [{**OF, "as": "agent", "switch": "from"}],
         "switch = 'from': expected a table, as in switch = { … = \"…\" }",
-    ),
-    "usage of many": (
-        [{**OF, "as": "model", "usage": ["result.a", "result.b"]}],
-        "usage = ['result.a', 'result.b']: expected the path of what has the tokens, such as \"result.usage\"",
     ),
     "a wrong style": (
         [{**OF, "as": "model", "usage_style": "sum"}],
@@ -270,6 +268,70 @@ def test_what_is_no_path(written: Any) -> None:
         source(written)
 
 
+# --------------------------------------------------------------------------------------------------------- targets
+THERE = """
+import functools, math
+
+def run(): pass
+half = functools.partial(run)
+root = math.sqrt
+number = 3
+
+class Bot:
+    def run(self): pass
+    @property
+    def state(self): return 1
+    @functools.cached_property
+    def made(self): return 1
+    @functools.singledispatchmethod
+    def many(self, x): pass
+    quick = functools.partialmethod(run)
+    @classmethod
+    def __init_subclass__(cls): pass
+    class Part: pass
+
+class Called:
+    __call__ = functools.partial(run)
+
+bot, called, upper = Bot(), Called(), str.upper
+bot.own = run
+method = bot.run
+"""
+
+NOT_TO_BE_WRAPPED = {
+    "rum": "module MODULE has no rum; did you mean 'run'?",
+    "Bto.run": "module MODULE has no Bto; did you mean 'Bot'?",
+    "Bot.walk": "Bot has no walk; there are: run, state, made, many, quick, Part",
+    "Bot.Part.run": "Bot.Part has no run; there are none",
+    "Bot.__int__": "Bot has no __int__; did you mean '__init__'?",
+    "Bot": "is a class; name one of its methods, such as Bot.__init__",
+    "Bot.Part": "is a class; name one of its methods, such as Part.__init__",
+    "Bot.__repr__": "is written in C, and cannot be replaced; name a function that calls it",
+    "Bot.__init_subclass__": "__init_subclass__ is called by Python itself; name a method that does the work",
+    "Bot.state": "state is a property; name a method, such as one that it calls",
+    "Bot.made": "made is a property; name a method, such as one that it calls",
+    "Bot.quick": "quick is a partialmethod; name the method that it calls",
+    "Bot.many": "is no callable, but of type singledispatchmethod",
+    "bot.own": "own belongs to the object bot itself; name what is in its class",
+    "bot.walk": "bot has no walk; there are: run, state, made, many, quick, Part",
+    "called": "is of type Called, which cannot be hooked; name a function that it calls",
+    "method": "is a method of an object; name it in its class: MODULE:Bot.run",
+    "half": "is a functools.partial; name what it calls: MODULE:run",
+    "root": "is written in C, and cannot be replaced; name a function that calls it",
+    "upper": "is written in C, and cannot be replaced; name a function that calls it",
+    "number": "is no callable, but of type int",
+}
+
+
+@pytest.mark.parametrize("place", NOT_TO_BE_WRAPPED)
+def test_what_cannot_be_wrapped(tmp_path: Path, place: str) -> None:
+    """A target that is not there, or is nothing that can be wrapped, is said, with what can be."""
+    with host(tmp_path) as written, pytest.raises(TargetError) as refused:
+        find(written.load(THERE), place)
+
+    assert NOT_TO_BE_WRAPPED[place] == str(refused.value).replace(written.name, "MODULE")
+
+
 # --------------------------------------------------------------------------------------------------------- modules
 def test_where_a_module_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A module that is nowhere is said to be so, with what may have been meant; looking imports nothing."""
@@ -343,8 +405,8 @@ def test_the_program_itself(programs: Programs) -> None:
 
     assert (0, "ran\n") == (done.code, done.stdout)
     expected = """\
-tachograph: FILE: wrap 1 (alone:run): is the program that is run, which is known as __main__ then; put the callable into \
-another module
+tachograph: FILE: wrap 1 (alone:run): is the program that is run, which is known as __main__ then; put the callable \
+into another module
 tachograph: FILE: wrap 2 (__main__:run): module __main__ has no run; there are none; the program that is run has only \
 begun: put the callable into another module
 """

@@ -230,6 +230,8 @@ class Wrapped:
         if capturing is not None and live is not None and live.content is not None:
             call.recorder.guard(found.put, call, table, capturing, live.content, "end")
         learned = {entry.word.slot for entry in table.entries if entry.source.moment != "start"} - {names.OUTCOME}
+        if words.MANY in learned:
+            learned.update(words.SUMS)
         known = {slot: facts[slot] for slot in facts if slot in learned}
         if facts.get("refused"):
             known[names.OUTCOME] = "refused"

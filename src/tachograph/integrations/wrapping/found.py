@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -59,24 +60,23 @@ class Found:
 
     def forget_item(self, table: Table) -> None:
         """What was in the item before is not in this one."""
-        for entry in (*table.ids, *table.entries):
-            if entry.source.moment == "item":
-                self._values[table.label].pop(entry.word.slot, None)
+        for entry in table.at["item"]:
+            self._values[table.label].pop(entry.word.slot, None)
 
     # ------------------------------------------------------------------------------------------------ looking for it
     def look(self, call: Call, table: Table, moment: Moment, item: Any = NOTHING) -> None:
         """Find what can be found at this moment."""
-        known = self._values[table.label]
-        for entry in (*table.ids, *table.entries):
-            if entry.source.moment != moment or _out_of_reach(call, entry):
+        known, guard = self._values[table.label], call.recorder.guard
+        for entry in table.at[moment]:
+            if moment == "end" and _out_of_reach(call, entry):
                 continue
-            value = call.recorder.guard(self._value, call, table, entry, item)
-            slot = entry.word.slot
+            value = guard(self._value, call, table, entry, item)
             if value is NOTHING or (value is None and moment == "item"):
                 continue
-            if table.delta and moment == "item" and slot in words.SUMS:
-                value += known.get(slot, 0)
-            known[slot] = value
+            slot = entry.word.slot
+            for one, what in ({} if value is None else value).items() if slot is words.MANY else ((slot, value),):
+                more = known.get(one) if table.delta and moment == "item" and one in words.SUMS else None
+                known[one] = what if more is None else what + more
 
     def holds(self, call: Call, table: Table, item: Any = NOTHING) -> bool:
         """Whether an event's conditions hold."""
@@ -88,8 +88,10 @@ class Found:
 
     def lacking(self, table: Table) -> None:
         """Say what no item of a stream had."""
+        known = self._values[table.label]
         for entry in table.entries:
-            if entry.source.moment == "item" and entry.word.slot not in self._values[table.label]:
+            slots = words.SUMS if entry.word.slot is words.MANY else (entry.word.slot,)
+            if entry.source.moment == "item" and known.keys().isdisjoint(slots):
                 _missed(table, entry, "no item has it")
 
     def _value(self, call: Call, table: Table, entry: Entry, item: Any = NOTHING) -> Any:
@@ -104,12 +106,13 @@ class Found:
         return value
 
     def _at(self, call: Call, entry: Entry, item: Any = NOTHING) -> Any:
-        def begin(path: Path) -> Any:
-            if path.root == "argument":
-                return self._arguments.of(call, path.name)
-            return {"result": call.result, "error": call.error, "item": item}[path.root]
+        return entry.source.found(functools.partial(self._root, call, item))
 
-        return entry.source.found(begin)
+    def _root(self, call: Call, item: Any, path: Path) -> Any:
+        root = path.root
+        if root == "argument":
+            return self._arguments.of(call, path.name)
+        return item if root == "item" else call.result if root == "result" else call.error
 
     # --------------------------------------------------------------------------------------------------- its content
     def content(self, call: Call, table: Table, capturing: Capturing) -> Content:
@@ -130,13 +133,11 @@ class Found:
 
 def _out_of_reach(call: Call, entry: Entry) -> bool:
     """Whether nothing can be there: of a call that failed no result, of one that did not no error."""
-    return {path.root for path in entry.source.paths} == {"error" if call.error is None else "result"}
+    return entry.source.roots == {"error" if call.error is None else "result"}
 
 
 def _missed(table: Table, entry: Entry, what: str) -> None:
     """Count what was not to be found, and say so the first time."""
-    if entry.word.silent:
-        return
     times = table.missed.get(entry.called, 0)
     table.missed[entry.called] = times + 1
     if not times:

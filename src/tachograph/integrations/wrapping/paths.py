@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 Moment = Literal["start", "item", "end"]
 
@@ -65,29 +65,24 @@ class Path:
         if self.root == "constant":
             return self.constant
         found = sys.modules.get(self.name, NOTHING) if self.root == "module" else begin(self)
-        for step in self.steps:
-            if found is None or found is NOTHING:
-                return found
-            found = _entered(found, step)
+        found = reached(found, self.steps)
         return _count(found) if self.counted else found
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Paths in order of preference: the first that gives something is taken."""
+class Source(NamedTuple):
+    """Paths in order of preference: the first that gives something is taken.
+
+    Args:
+        paths: at least one.
+        text: as they were written.
+        moment: when all of it can be known.
+        roots: where they begin.
+    """
 
     paths: tuple[Path, ...]
-
-    @property
-    def text(self) -> str:
-        """As it was written."""
-        return " or ".join(path.text for path in self.paths)
-
-    @property
-    def moment(self) -> Moment:
-        """When all of it can be known."""
-        moments = {path.moment for path in self.paths}
-        return "item" if "item" in moments else "end" if "end" in moments else "start"
+    text: str
+    moment: Moment
+    roots: frozenset[str]
 
     def found(self, begin: Callable[[Path], Any]) -> Any:
         """What the first path gives that gives something; None where one says that nothing is known."""
@@ -111,7 +106,9 @@ def source(written: Any) -> Source:
         raise PathError("expected at least one path")
     if len({path.root == "item" for path in paths}) > 1:
         raise PathError("item cannot be mixed with other places")
-    return Source(paths)
+    moments = {path.moment for path in paths}
+    moment: Moment = "item" if "item" in moments else "end" if "end" in moments else "start"
+    return Source(paths, " or ".join(path.text for path in paths), moment, frozenset(path.root for path in paths))
 
 
 def _path(written: Any) -> Path:
@@ -150,6 +147,15 @@ def _rooted(text: str, head: re.Match[str], steps: tuple[str | int, ...], *, cou
             raise PathError(f"expected the name of an argument after {name}")
         return Path(text, "argument", steps[0], steps[1:], counted, late)
     return Path(text, "argument", name, steps, counted)
+
+
+def reached(value: Any, steps: Iterable[str | int]) -> Any:
+    """What some steps from a value lead to."""
+    for step in steps:
+        if value is None or value is NOTHING:
+            return value
+        value = _entered(value, step)
+    return value
 
 
 def _entered(value: Any, step: str | int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tachograph import names
@@ -29,7 +30,7 @@ class Entry(NamedTuple):
     word: Word
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One ``[[tool.tachograph.wrap]]``, usable as it is.
 
@@ -70,7 +71,16 @@ class Table:
         """``module:Class.method``."""
         return f"{self.module}:{self.place}"
 
-    @property
+    @cached_property
+    def at(self) -> dict[str, tuple[Entry, ...]]:
+        """What is to be found at which moment."""
+        everything = (*self.ids, *self.entries)
+        return {
+            moment: tuple(entry for entry in everything if entry.source.moment == moment)
+            for moment in ("start", "item", "end")
+        }
+
+    @cached_property
     def streams(self) -> bool:
         """Whether something of it is in what a stream yields."""
         everything = (*self.ids, *self.entries, *self.content)
@@ -142,7 +152,7 @@ class _Reader:
         event = self._event() if kind == "event" else ""
         if event is None:
             return None
-        every = [*self._entries(words.WORDS[kind], self._written), *self._usage(), *self._switch(), *self._more()]
+        every = [*self._entries(words.WORDS[kind], self._written), *self._switch(), *self._more()]
         entries = [entry for entry in every if self._in_time(entry, when)]
         conditions = self._conditions(when)
         if conditions is None or (kind == "event" and not self._has_all(event, entries)):
@@ -212,26 +222,6 @@ class _Reader:
         self._wrong(f'{word} = {value!r}: expected a table, as in {word} = {{ … = "…" }}')
         return {}
 
-    def _usage(self) -> list[Entry]:
-        written = self._written.get("usage") if self._kind == "model" else None
-        if written is None:
-            return []
-        if type(written) is not str or self._entry("usage", written, words.WORDS["model"]["input_tokens"]) is None:
-            if type(written) is not str:
-                self._wrong(f'usage = {written!r}: expected the path of what has the tokens, such as "result.usage"')
-            return []
-        known = words.WORDS["model"]
-        entries = (
-            self._entry(
-                "usage",
-                [f"{written}.{field}" for field in fields],
-                known[name]._replace(silent=name in ("cached_tokens", "reasoning_tokens")),
-            )
-            for name, fields in words.USAGE.items()
-            if name not in self._written
-        )
-        return [entry for entry in entries if entry is not None]
-
     def _switch(self) -> list[Entry]:
         if self._kind != "agent" or "switch" not in self._written or self._written["switch"] is True:
             return []
@@ -284,7 +274,7 @@ class _Reader:
     def _in_time(self, entry: Entry, when: str) -> bool:
         if self._kind != "event":
             return True
-        roots = {path.root for path in entry.source.paths}
+        roots = entry.source.roots
         late = any(path.late for path in entry.source.paths)
         bad = {
             "before": roots & {"result", "error", "item"} or late,

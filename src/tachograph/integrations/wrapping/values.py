@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from tachograph import names
 from tachograph.clip import clipped
 from tachograph.context import clean_id
-from tachograph.integrations.wrapping.paths import NOTHING
+from tachograph.integrations.wrapping.paths import NOTHING, reached
 from tachograph.redact import cut, redacted
 
 _MAX_TEXT: Final = 1_000
@@ -24,6 +25,22 @@ _OUTCOMES: Final = {
     "cancelled": "interrupted",
     "canceled": "interrupted",
 }
+_USAGE: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
+    names.INPUT_TOKENS: (("prompt_tokens",), ("input_tokens",)),
+    names.OUTPUT_TOKENS: (("completion_tokens",), ("output_tokens",)),
+    names.CACHED_TOKENS: (
+        ("prompt_tokens_details", "cached_tokens"),
+        ("input_tokens_details", "cached_tokens"),
+        ("cached_tokens",),
+    ),
+    names.REASONING_TOKENS: (
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("output_tokens_details", "reasoning_tokens"),
+        ("reasoning_tokens",),
+    ),
+}
+"""Where the shapes in use have their tokens."""
+
 DECISIONS: Final = ("APPROVE", "EDIT", "REJECT")
 
 
@@ -51,6 +68,17 @@ def count(value: Any) -> Any:
     if type(value) in (list, tuple):
         return len(value)
     return value if type(value) is int and 0 <= value.bit_length() <= _MAX_BITS and value >= 0 else NOTHING
+
+
+def usage(value: Any) -> Any:
+    """Tokens of all kinds, from what has them in one of the shapes in use."""
+    found: dict[str, int] = {}
+    for slot, ways in _USAGE.items():
+        counts = (reached(value, way) for way in ways)
+        known = next((each for each in counts if type(each) is int and count(each) is not NOTHING), None)
+        if known is not None:
+            found[slot] = known
+    return found or NOTHING
 
 
 def flag(value: Any) -> Any:

@@ -18,14 +18,15 @@ class Word(NamedTuple):
         read: makes the value, or nothing, of what was found.
         slot: where the value goes: an attribute, for most.
         early: it has to be known when the call begins.
-        silent: it is no news if it is not there.
     """
 
     read: Callable[[Any], Any]
     slot: str
     early: bool = False
-    silent: bool = False
 
+
+MANY: Final = "*"
+"""The slot of a word that fills several."""
 
 IDS: Final = {
     "session_id": Word(values.identifier, "session_id", early=True),
@@ -45,6 +46,7 @@ WORDS: Final[dict[str, dict[str, Word]]] = {
     },
     "model": {
         "model": Word(values.word, names.REQUEST_MODEL, early=True),
+        "usage": Word(values.usage, MANY),
         "provider": Word(values.word, names.PROVIDER_NAME),
         "messages": Word(values.count, names.REQUEST_MESSAGES),
         "tools": Word(values.count, names.REQUEST_TOOLS),
@@ -88,18 +90,6 @@ SWITCH: Final = {
     "to": Word(values.word, names.SWITCH_TO, early=True),
     "reason": Word(values.text, names.SWITCH_REASON, early=True),
 }
-
-USAGE: Final = {
-    "input_tokens": ("prompt_tokens", "input_tokens"),
-    "output_tokens": ("completion_tokens", "output_tokens"),
-    "cached_tokens": ("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens", "cached_tokens"),
-    "reasoning_tokens": (
-        "completion_tokens_details.reasoning_tokens",
-        "output_tokens_details.reasoning_tokens",
-        "reasoning_tokens",
-    ),
-}
-"""What ``usage = "…"`` stands for: in the object it leads to, these are looked for."""
 
 SUMS: Final = (
     names.INPUT_TOKENS,
@@ -152,7 +142,7 @@ UNTILS: Final = ("returned", "exhausted")
 
 OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "agent": ("switch", "fields", "if", "until"),
-    "model": ("usage", "usage_style", "fields", "if", "until"),
+    "model": ("usage_style", "fields", "if", "until"),
     "tool": ("arguments", "result", "fields", "if", "until"),
     "task": ("fields", "if", "until"),
     "event": ("event", "payload", "when", "if", "until"),
