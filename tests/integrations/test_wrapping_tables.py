@@ -410,7 +410,7 @@ into another module
 tachograph: FILE: wrap 2 (__main__:run): module __main__ has no run; there are none; the program that is run has only \
 begun: put the callable into another module
 """
-    assert expected.replace("FILE", str(path)) == done.stderr
+    assert expected.replace("FILE", str(path)).splitlines() == sorted(done.stderr.splitlines())
 
 
 @pytest.fixture
@@ -465,6 +465,18 @@ def test_the_doctor_has_a_row_for_each(programs: Programs) -> None:
     for row in found["wraps"]:
         assert row["wrap"] in text
         assert row["note"] in text
+
+
+def test_one_reason_is_said_once(programs: Programs) -> None:
+    """What is wrong with many tables for one reason is one line, and a row for each."""
+    table = '[[tool.tachograph.wrap]]\ntarget = "nowhere_at_all:run{}"\nas = "tool"\n'
+    path = programs.write("pyproject.toml", "".join(table.format(number) for number in range(3)))
+
+    found = json.loads(programs.run(script("tachograph"), "doctor", "--json").stdout)
+
+    why = "there is no module nowhere_at_all where Python looks now; it is wrapped if it comes to be imported"
+    assert [f"{path}: wrap 1 (nowhere_at_all:run0), and 2 more: {why}"] == found["problems"]
+    assert [("absent", why)] * 3 == [(row["state"], row["note"]) for row in found["wraps"]]
 
 
 def test_a_module_that_cannot_be_imported_is_a_problem(programs: Programs) -> None:

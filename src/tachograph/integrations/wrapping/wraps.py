@@ -69,12 +69,15 @@ class Wraps:
             else:
                 self._tables.append(table)
         self._starting = True
+        reasons: dict[str, list[Table]] = {}
         for module in dict.fromkeys(table.module for table in self._tables):
             # Weak, as a hook on an import cannot be taken back, and this one may be stopped before it comes.
             when_imported(module, functools.partial(_imported, weakref.ref(self), module))
             why = self._guard(absent, module)
             if why:
-                self._say([table for table in self._tables if table.module == module], why, state="absent")
+                reasons.setdefault(why, []).extend(table for table in self._tables if table.module == module)
+        for why, tables in reasons.items():
+            self._say(tables, why, state="absent")
         self._starting = False
 
     def modules(self) -> list[str]:
@@ -185,7 +188,8 @@ class Wraps:
     def _say(self, tables: list[Table], why: str, *, state: str = "refused") -> None:
         for table in tables:
             self._rows[table.label] = Row(table.label, table.kind, state, why)
-            self._complain(f"{table.label}: {why}")
+        others = f", and {len(tables) - 1} more" if len(tables) > 1 else ""
+        self._complain(f"{tables[0].label}{others}: {why}")
 
 
 def _imported(waiting: weakref.ref[Wraps], name: str, module: Any) -> None:
