@@ -463,7 +463,7 @@ def test_the_doctor_has_a_row_for_each(programs: Programs) -> None:
     assert [f"{path}: {line}" for line in SAID] == found["problems"]
     assert {"app.bots.Bot.run"} == {hook["hook"] for hook in found["hooks"] if hook["hook"].startswith("app")}
     for row in found["wraps"]:
-        assert row["wrap"] in text
+        assert row["wrap"].removeprefix(f"{path}: ") in text
         assert row["note"] in text
 
 

@@ -6,9 +6,10 @@ import importlib
 import json
 import os
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +17,9 @@ from tachograph import beside, runtime
 from tachograph.config import Config
 from tachograph.frameworks import IntegrationError, Status
 from tachograph.version import VERSION
+
+
+_WHICH: Final = re.compile(r"wrap [0-9]+ \(.*\)$")
 
 
 @click.command()
@@ -130,7 +134,9 @@ def _show(found: dict[str, Any]) -> None:
     wraps = Table("wrap", "as", "state", "note", box=None, title="\nWraps", title_justify="left")
     for row in found["wraps"]:
         colour = "green" if row["state"] == "hooked" else "red"
-        wraps.add_row(escape(row["wrap"]), row["as"], f"[{colour}]{row['state']}[/]", escape(row["note"]))
+        wraps.add_row(
+            escape(_WHICH.findall(row["wrap"])[-1]), row["as"], f"[{colour}]{row['state']}[/]", escape(row["note"])
+        )
     if found["wraps"]:
         console.print(wraps)
 
