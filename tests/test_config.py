@@ -301,8 +301,8 @@ def test_a_setting_that_does_not_exist_is_refused(project: Path) -> None:
     assert str(refused.value) == (
         f"{file}: [tool.tachograph] max_request: no such setting; there are: {', '.join(SETTINGS)}"
     )
-    tell(project, "wrap = {}")
-    assert dict(Config.read(environ={}, directory=project).sources) == {}
+    file = tell(project, "wrap = {}")
+    assert dict(Config.read(environ={}, directory=project).sources) == {"wrap": str(file)}
 
 
 def test_a_config_error_is_a_value_error() -> None:

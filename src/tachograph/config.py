@@ -253,6 +253,8 @@ class Config:
         _seconds(0.1, 86_400),
         "seconds between log events of the audit chain's head",
     )
+    wrap: Any = ()
+    """Tables of callables to record, as written: :mod:`tachograph.integrations.wrapping` reads them."""
     sources: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -291,7 +293,7 @@ class Config:
             complain(message)
 
         known = cls.settings()
-        for name in arguments.keys() - known.keys():
+        for name in arguments.keys() - known.keys() - {"wrap"}:
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
         for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE, TOKEN_VARIABLE}):
@@ -315,6 +317,10 @@ class Config:
                 except ValueError as error:
                     problem(f"{place}: {str(setting.shown(value))[:80]!r} is not usable: {error}")
                 break
+        if "wrap" in arguments or "wrap" in table:
+            given = "wrap" in arguments
+            values["wrap"] = (arguments if given else table)["wrap"]
+            sources["wrap"] = "init(wrap=…)" if given else file
         return cls(**values, sources=sources)
 
 

@@ -121,6 +121,13 @@ RESPONSE_TOOL_CALLS: Final = _attribute("tachograph.response.tool_calls", int, "
 ATTEMPTS: Final = _attribute("tachograph.request.attempts", int, "tries one model call took, where more than one")
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
+TASK_ID: Final = _attribute(
+    "tachograph.task.id", str, "the program's own id of a task, on what runs directly in it too"
+)
+TASK_DESCRIPTION: Final = _attribute("tachograph.task.description", str, "what the task is, in the program's words")
+TASK_CATEGORY: Final = _attribute("tachograph.task.category", str, "kind of task, such as an SOP's category")
+CUSTOM: Final = "tachograph.field."
+"""What a program adds to a record itself has this before its own name."""
 EVENT_ID: Final = _attribute("tachograph.event.id", str, "id of the audit entry, the same wherever it is written")
 OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a log event belongs to")
 EXPORT_GAPS: Final = _attribute(

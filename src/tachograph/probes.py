@@ -200,10 +200,15 @@ class _Driver:
 
     def driven(self, call: Call, result: Any) -> Any:
         """The same result, driven; None if it is nothing that is worked off later."""
+        context: Callable[[Context], Context] | None = None
+        if call.live is not None:
+            context = call.live.context
+        elif call.token is not None:  # a note holds for as long as an operation would
+            context = functools.partial(with_scope, self.recorder.scope(call.around).noting(call.data))
         stream = Stream(
             self._guard,
             live=call.live,
-            context=None if call.live is None else call.live.context,
+            context=context,
             item=None if self.item is None else functools.partial(self.item, call),
             over=functools.partial(self.over, call),
         )
@@ -349,12 +354,12 @@ def _take_out(above: Any, patch: Any, original: Any) -> None:
 def descendants(root: type) -> list[type]:
     """All subclasses of a class, of all generations, each once."""
     found: dict[type, None] = {}
-    todo: list[type] = list(root.__subclasses__())
+    todo: list[type] = type.__subclasses__(root)  # so asked, a metaclass answers too
     while todo:
         member = todo.pop()
         if member not in found:
             found[member] = None
-            todo += member.__subclasses__()
+            todo += type.__subclasses__(member)
     return list(found)
 
 

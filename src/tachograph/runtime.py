@@ -21,6 +21,7 @@ from tachograph.context import new_id
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
+from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.probes import Hooks
 from tachograph.providers import Providers, program_name
@@ -106,6 +107,7 @@ class Runtime:
         self.keeper = self._keeper() if config.enabled and config.store else None
         self.hooks = Hooks(self.recorder, self.guard)
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
+        self.wraps = Wraps(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
@@ -167,8 +169,15 @@ class Runtime:
         before._forget_exit()
 
     def instrument(self) -> None:
-        """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
-        self.frameworks.hook(self.config)
+        """Hook what settings ask for: the program's own callables, and frameworks.
+
+        Raises:
+            IntegrationError: see :meth:`tachograph.frameworks.Frameworks.hook`.
+        """
+        try:
+            self.frameworks.hook(self.config)
+        finally:
+            self.guard(self.wraps.hook, self.config)
 
     # -------------------------------------------------------------------------------------------------- the end
     def _before_providers_end(self) -> None:
@@ -225,6 +234,8 @@ class Runtime:
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
             "store": None if self.keeper is None else self.keeper.stats(),
+            "wraps": {row.label: row.state for row in self.wraps.rows()},
+            "wraps_missed": self.wraps.missed(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
 

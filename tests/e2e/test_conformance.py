@@ -46,6 +46,7 @@ SESSION_OUTCOMES = {"ok", "error", "incomplete"}
 
 NEVER_HERE = {
     names.WORKFLOW_NAME: "no framework that is hooked has tasks of its own",
+    **dict.fromkeys((names.TASK_ID, names.TASK_DESCRIPTION, names.TASK_CATEGORY), "likewise"),
     names.ATTEMPTS: "smolagents retries below what is hooked",
     names.REMOTE: "needs a remote executor, and so a network",
     names.EXPORT_GAPS: "only in exported files, which test_export.py has",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import platform
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from tachograph import beside, runtime
 from tachograph.cli import figures
 from tachograph.config import Config
-from tachograph.frameworks import IntegrationError
+from tachograph.frameworks import IntegrationError, Status
 from tachograph.sources import default_place
 from tachograph.version import VERSION
+
+_WHICH: Final = re.compile(r"wrap [0-9]+ \(.*\)$")
 
 
 @click.command()
@@ -24,7 +28,8 @@ from tachograph.version import VERSION
 def doctor(*, as_json: bool) -> None:
     """Say what is hooked, what is kept and exported, and what is wrong.
 
-    Exit code 1 when something is wrong that can be mended.
+    Imports the frameworks, and the program's modules that [[tool.tachograph.wrap]] names. Exit code 1 when something
+    is wrong that can be mended.
     """
     problems: list[str] = []
     found = examine(problems)
@@ -43,12 +48,17 @@ def examine(problems: list[str]) -> dict[str, Any]:
         tachograph.instrument()
     except IntegrationError as error:
         problems.append(str(error))
-    for status in list(tachograph.frameworks.statuses.values()):
-        if status.state == "waiting":
+    waiting = {status.integration.module: status.integration.name for status in _waiting(tachograph)}
+    wrapped = tachograph.wraps.modules()
+    if wrapped:
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as python -m has it
+    for module in (*waiting, *wrapped):
+        if module not in sys.modules:
             try:
-                importlib.import_module(status.integration.module)
-            except Exception as error:  # noqa: BLE001 - a framework that cannot be imported is what we are here to say
-                problems.append(f"{status.integration.name} cannot be imported: {type(error).__name__}: {error}")
+                importlib.import_module(module)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - what cannot be imported is what this is to say
+                what = waiting.get(module, module)
+                problems.append(f"{what} cannot be imported: {type(error).__name__}: {error}")
     config = tachograph.config
     found = {
         "tachograph": VERSION,
@@ -67,6 +77,9 @@ def examine(problems: list[str]) -> dict[str, Any]:
             {"name": name, "version": at, "effect": effect}
             for name, effect in beside.CLIENTS.items()
             if (at := _installed(name))
+        ],
+        "wraps": [
+            {"wrap": row.label, "as": row.kind, "state": row.state, "note": row.note} for row in tachograph.wraps.rows()
         ],
         "hooks": [
             {"hook": hook.label, "hooked": hook.hooked, "why": hook.why} for hook in tachograph.hooks.rows.values()
@@ -108,6 +121,10 @@ def _store(config: Config, problems: list[str]) -> dict[str, Any]:
     return {**found, "state": f"{sessions}, {size}" + (f", {living:,} recording now" if living else "")}
 
 
+def _waiting(tachograph: runtime.Runtime) -> list[Status]:
+    return [status for status in tachograph.frameworks.statuses.values() if status.state == "waiting"]
+
+
 def _installed(package: str) -> str | None:
     try:
         return version(package)
@@ -138,6 +155,15 @@ def _show(found: dict[str, Any]) -> None:
 
     for row in found["beside"]:
         console.print(f"{row['name']} {row['version']} is installed too: {escape(row['effect'])}")
+
+    wraps = Table("wrap", "as", "state", "note", box=None, title="\nWraps", title_justify="left")
+    for row in found["wraps"]:
+        colour = "green" if row["state"] == "hooked" else "red"
+        wraps.add_row(
+            escape(_WHICH.findall(row["wrap"])[-1]), row["as"], f"[{colour}]{row['state']}[/]", escape(row["note"])
+        )
+    if found["wraps"]:
+        console.print(wraps)
 
     hooks = Table("", "hook", "why not", box=None, title="\nHooks", title_justify="left")
     for row in found["hooks"]:
