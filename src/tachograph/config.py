@@ -8,14 +8,16 @@ program has not asked for us by name: they print one line and go on with that se
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,6 +89,26 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(part).strip().lower() for part in parts if str(part).strip())
 
 
+def _prices(value: Any) -> Mapping[str, Mapping[str, float]]:
+    """A table, or the path of a TOML file that is one."""
+    if isinstance(value, str):
+        try:
+            value = tomllib.loads(Path(value).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"cannot be read as TOML: {error}; give the path of a file of tables by model") from None
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a table by model name")  # noqa: TRY004 - one kind of error for every bad setting
+    for model, prices in value.items():
+        known = prices if isinstance(prices, Mapping) else {}
+        numbers = all(type(price) in (int, float) and 0 <= price < math.inf for price in known.values())
+        if not {"input", "output"} <= known.keys() <= {"input", "output", "cached", "reasoning"} or not numbers:
+            raise ValueError(
+                f"{model!r}: expected input and output, and cached and reasoning if they differ: "
+                "dollars per million tokens, from 0 up"
+            )
+    return value
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("expected a text that is not empty")
@@ -140,6 +162,9 @@ class Config:
         "TACHOGRAPH_MAX_CONTENT",
         _whole(1_000, 1_000_000),
         "characters of captured content per attribute",
+    )
+    prices: Mapping[str, Mapping[str, float]] | None = _setting(
+        None, "TACHOGRAPH_PRICES", _prices, "dollars per million tokens by model, over the published prices"
     )
     metric_sessions: int = _setting(
         100,

@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, fo
 from tachograph import beside, codec, names
 from tachograph.content import capturing
 from tachograph.context import Scope, current, from_baggage, new_id
+from tachograph.cost import Prices
 from tachograph.live import Live, run_of
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from tachograph.guard import Guard
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
-    from tachograph.live import Start
+    from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
 
 _MAX_FAILURES = 16
@@ -75,6 +76,7 @@ class Recorder:
         self.guard = self._guard = guard
         self._config = config
         self.capturing = capturing(config)
+        self._prices = Prices(config.prices)
         self._process_session = process_session
         self._clock = clock
         self._open: dict[str, Live] = {}
@@ -190,6 +192,8 @@ class Recorder:
                 # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
                 live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
         live.failures = []
+        if begun.kind == "model":
+            self._guard(self._price, begun, later)
         content = live.content
         kept = {} if content is None else self._guard(content.kept, default={})
         end_ns = max(self._clock(), begun.start_ns)
@@ -204,6 +208,11 @@ class Recorder:
                 self._guard(self._model_exception, record, live.context(live.base))
             if content is not None:
                 self._guard(self._details, live, record, content, live.context(live.base))
+
+    def _price(self, call: Operation, later: Facts) -> None:
+        amount = self._prices.amount({**call.attributes, **later}, call.start_ns)
+        if amount is not None:
+            later[names.COST] = amount
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tachograph import names
 from tachograph.content import shown
 from tachograph.records import Event, Operation
+from tachograph.tally import outermost
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _at_end(operation: Operation, rank: int, event_type: str, **payload: Any) ->
 
 def _agent(run: Operation) -> Iterator[_Timed]:
     facts = run.attributes
-    outermost = not facts.get(names.NESTED)
-    if outermost:
+    alone = outermost(run)
+    if alone:
         yield _at_start(run, 0, "task_started", task_id=run.id, agent_type=run.name)
     if names.SWITCH_FROM in facts:
         yield _at_start(
@@ -157,7 +158,7 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         recovered_errors=list(facts.get(names.RECOVERED, ())),
         **shown(facts, output_messages=names.OUTPUT_MESSAGES),
     )
-    if outermost:
+    if alone:
         yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
 
 
@@ -232,4 +233,14 @@ def _tool(call: Operation) -> Iterator[_Timed]:
         )
 
 
-_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool}
+def _task(task: Operation) -> Iterator[_Timed]:
+    facts = task.attributes
+    known = {"task_id": facts.get(names.TASK_ID) or task.id, "description": facts.get(names.TASK_DESCRIPTION)}
+    yield _at_start(task, 0, "task_started", **known, sop_category=facts.get(names.TASK_CATEGORY))
+    if task.end_ns is not None:
+        yield _at_end(
+            task, 7, "task_completed", **known, status=task.outcome, duration_ms=milliseconds(task.duration_ns)
+        )
+
+
+_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool, "task": _task}
