@@ -8,8 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tachograph import events
 from tachograph import runtime as _runtime
+from tachograph.by_hand import (
+    Handle,
+    agent,
+    end_task,
+    model,
+    record_agent_execution,
+    record_llm_call,
+    record_tool_usage,
+    start_task,
+    switch,
+    task,
+    tool,
+)
 from tachograph.config import ConfigError
+from tachograph.decisions import Approval, approvals, decide, request_approval
 from tachograph.exporters import LedgerSpanExporter
 from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
@@ -31,7 +46,9 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "Approval",
     "ConfigError",
+    "Handle",
     "IntegrationError",
     "Ledger",
     "LedgerSpanExporter",
@@ -41,19 +58,33 @@ __all__ = [
     "TimelineEntry",
     "Totals",
     "__version__",
+    "agent",
+    "approvals",
     "audit_log",
     "bind",
     "clear_session",
     "correlation",
+    "decide",
+    "end_task",
+    "events",
     "init",
     "metrics",
+    "model",
+    "record_agent_execution",
+    "record_llm_call",
+    "record_tool_usage",
+    "request_approval",
     "session",
     "session_metrics",
     "sessions",
     "shutdown",
+    "start_task",
     "stats",
     "summary",
+    "switch",
+    "task",
     "timeline",
+    "tool",
 ]
 
 

@@ -7,6 +7,7 @@ does not fit is cut inside its strings, so that the JSON stays valid, or left ou
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 CUT_BESIDES: Final = 4_000
 """Characters read beyond a cut, so that a secret the cut would go through is seen whole."""
+
+MAX_NAMES: Final = 50
+"""Names of arguments that are listed."""
+
+MAX_FIELD: Final = 4_000
+"""Characters of one field of an event that are sent."""
 
 _MAX_DEPTH = 8
 _MIN_DEPTH = 3  # a message, its parts, a part
@@ -48,6 +55,12 @@ def _fitted(value: Any, room: int, share: int) -> Any:
 def as_json(value: Any) -> str:
     """The JSON of a plain value; a text as it is."""
     return value if type(value) is str else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: the same for the same values, and nothing of them can be read off it."""
+    text = json.dumps(value, sort_keys=True, default=lambda other: type(other).__name__)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Pieces:

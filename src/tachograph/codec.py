@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
 from tachograph import names
+from tachograph.clip import MAX_FIELD, as_json, clipped
+from tachograph.content import outlined
 from tachograph.records import Event, Kind, Operation, Outcome
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ _FIELDS: Final = frozenset(
         names.ERROR_TYPE,
         names.EXCEPTION_MESSAGE,
         names.KIND,
+        names.OPERATION_ID,
         names.OPERATION_NAME,
         names.OUTCOME,
         names.PARENT_ID,
@@ -55,6 +58,8 @@ _FIELDS: Final = frozenset(
     }
 )
 """Attributes that are fields of the record, so not repeated among its ``attributes``."""
+
+_LOCAL: Final = frozenset(attribute.name for attribute in names.ATTRIBUTES.values() if attribute.local)
 
 
 def start_attributes(operation: Operation, *, span_parent_id: str | None, refused: bool = False) -> dict[str, Any]:
@@ -85,6 +90,11 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None, refuse
     if operation.parent_id is not None and operation.parent_id != span_parent_id:
         attributes[names.PARENT_ID] = operation.parent_id
     return attributes
+
+
+def sendable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes without those that are kept here and never sent."""
+    return {name: value for name, value in attributes.items() if name not in _LOCAL}
 
 
 def end_attributes(
@@ -121,7 +131,7 @@ def operation_from_span(span: ReadableSpan) -> Operation | None:
         return None
     failed = span.status.status_code is StatusCode.ERROR
     return Operation(
-        id=format_span_id(span.context.span_id),
+        id=attributes.get(names.OPERATION_ID) or format_span_id(span.context.span_id),
         kind=cast("Kind", kind),
         name=attributes.get(names.SUBJECT, attributes.get(_SUBJECTS.get(str(kind), ""), "")),
         session_id=attributes.get(names.SESSION_ID, ""),
@@ -139,16 +149,33 @@ def operation_from_span(span: ReadableSpan) -> Operation | None:
     )
 
 
-def event_attributes(event: Event) -> dict[str, Any]:
-    """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out."""
+def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
+    """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out.
+
+    Args:
+        event: what happened.
+        content: whether prompts, arguments and results are sent; else only the names of their parts and a digest.
+    """
     attributes = {
         names.EVENT_ID: event.id,
         names.SESSION_ID: event.session_id,
         names.CORRELATION_ID: event.correlation_id,
         names.USER_ID: event.user_id,
-        **event.payload,
     }
+    payload = event.payload if content else outlined(event.payload)
+    for name, value in payload.items():
+        attributes[name] = value if type(value) in _SENT_AS_IS else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+_SENT_AS_IS: Final = (str, int, float, bool, type(None))
+
+
+def _sent(value: Any) -> Any:
+    """A value as spans can hold one too: a list of texts stays one, anything else is JSON."""
+    if isinstance(value, (list, tuple)) and all(type(part) is str for part in value):
+        return list(value)
+    return as_json(clipped(value, MAX_FIELD))
 
 
 def events_from_span(span: ReadableSpan) -> Iterator[Event]:

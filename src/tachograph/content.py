@@ -12,7 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tachograph.clip import CUT_BESIDES, Beginning, as_json, clipped
+from tachograph import names
+from tachograph.clip import CUT_BESIDES, MAX_FIELD, MAX_NAMES, Beginning, as_json, clipped, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,31 @@ def capturing(config: Config) -> Capturing | None:
     if where == "no_content":
         return None
     return Capturing(config.max_content, spans=where != "event_only", events=where != "span_only")
+
+
+# ---------------------------------------------------------------------------------------------- of one event
+def plain_payload(payload: Mapping[str, Any], capturing: Capturing | None) -> dict[str, Any]:
+    """An event's payload as plain values of our own: of content the outline, unless it is captured."""
+    limit = MAX_FIELD if capturing is None else capturing.limit
+    given = payload if capturing is not None else outlined(payload)
+    return {
+        str(name): value if type(value) in (int, float, bool) else clipped(value, limit)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def outlined(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with the names of its parts and a digest in the place of content."""
+    found: dict[str, Any] = {}
+    for name, value in payload.items():
+        if name not in names.CONTENT_FIELDS or value is None:
+            found[name] = value
+            continue
+        if type(value) is dict:
+            found[f"{name}_names"] = [key for key in value if type(key) is str][:MAX_NAMES]
+        found[f"{name}_digest"] = digest(value)
+    return found
 
 
 # ------------------------------------------------------------------------------------------- of one operation

@@ -193,6 +193,11 @@ EVENTS: Final[dict[str, tuple[str, bool]]] = {
     "threshold_exceeded": ("system", True),
 }
 
+CONTENT_FIELDS: Final = frozenset(
+    {"arguments", "changes", "content", "message", "modified_args", "original_args", "result"}
+)
+"""Fields of an event's payload that hold what people and programs said: kept here, and sent as names and a digest."""
+
 # ----------------------------------------------------------------------------------------------------- metrics
 # Buckets of the GenAI conventions, as the released OpenTelemetry helper has them.
 _SECONDS = tuple(0.01 * 2**n for n in range(14))

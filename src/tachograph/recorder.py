@@ -18,7 +18,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
-from tachograph.content import capturing
+from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, new_id
 from tachograph.cost import Prices
 from tachograph.live import Live, run_of
@@ -26,7 +26,7 @@ from tachograph.records import Event, Operation
 from tachograph.redact import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -54,10 +54,11 @@ class Recorder:
         guard: around each write.
         config: what may be captured, and the bound on open operations.
         process_session: gives the session of work nobody put into one.
+        around: gives the operation around work that no context places, if there is one.
         clock: nanoseconds since the epoch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is where everything meets
         self,
         *,
         tracer: Callable[[], Tracer],
@@ -67,6 +68,7 @@ class Recorder:
         guard: Guard,
         config: Config,
         process_session: Callable[[], str],
+        around: Callable[[], Live | None] = lambda: None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tracer = tracer
@@ -78,8 +80,10 @@ class Recorder:
         self.capturing = capturing(config)
         self._prices = Prices(config.prices)
         self._process_session = process_session
-        self._clock = clock
+        self._around = around
+        self.now = self._clock = clock
         self._open: dict[str, Live] = {}
+        self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
         ledger.attend(self.under_way)
         self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -93,6 +97,15 @@ class Recorder:
         if not scope.session_id:
             return Scope(self._process_session(), scope.correlation_id, scope.user_id)
         return scope
+
+    def _placed(self, base: Context) -> tuple[Scope, Context]:
+        """What holds in ``base``; work that no context places is in the operation there is around such work, if any."""
+        scope = self.scope(base)
+        around = None if scope.operation is not None or scope.explicit else self._around()
+        if around is None:
+            return scope, base
+        base = around.context(base)
+        return self.scope(base), base
 
     def open(self, kind: Kind) -> list[Live]:
         """The operations of a kind under way, in any thread."""
@@ -119,20 +132,20 @@ class Recorder:
             base = start.parent.context(base)
         elif base is None:
             base = get_current()
-        scope = self.scope(base)
+        scope, base = self._placed(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
-        if start.kind == "agent" and agent is not None:
-            facts[names.NESTED] = True
+        if start.kind == "agent":
+            facts |= _place_of_run(parent, agent)
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
         current_span = trace.get_current_span(base)
         if parent is not None and current_span is parent.span:
             around_id: str | None = parent.record.id
         else:
-            around = current_span.get_span_context()
-            around_id = format_span_id(around.span_id) if around.is_valid else None
+            context = current_span.get_span_context()
+            around_id = format_span_id(context.span_id) if context.is_valid else None
         record = Operation(
             "",
             start.kind,
@@ -180,11 +193,10 @@ class Recorder:
             live.add(facts)
         later = live.later
         outcome = later.pop(names.OUTCOME, outcome)
-        error_type = error_message = None
+        error_type, error_message = later.pop(names.ERROR_TYPE, None), None
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
-            if self._config.capture_errors == "message":
-                error_message = self._guard(error_text, error)
+            error_message = self._message(error)
         if begun.kind == "agent" and outcome == "error" and error is not None:
             if live.failures and _stems_from(error, live.failures):
                 later[names.HANDED_UP] = True
@@ -209,6 +221,9 @@ class Recorder:
             if content is not None:
                 self._guard(self._details, live, record, content, live.context(live.base))
 
+    def _message(self, error: BaseException) -> str | None:
+        return self._guard(error_text, error) if self._config.capture_errors == "message" else None
+
     def _price(self, call: Operation, later: Facts) -> None:
         amount = self._prices.amount({**call.attributes, **later}, call.start_ns)
         if amount is not None:
@@ -225,8 +240,86 @@ class Recorder:
         for live in list(self._open.values()):
             self.end(live, "abandoned")
 
+    def over(self, start: Start, start_ns: int, end_ns: int, error: BaseException | str | None = None) -> None:
+        """An operation that is over, told after the fact."""
+        scope, base = self._placed(get_current())
+        inside: Live | None = scope.operation
+        run = run_of(inside)
+        facts = {**start.facts, **(_place_of_run(inside, run) if start.kind == "agent" else {})}
+        record = Operation(
+            os.urandom(8).hex(),
+            start.kind,
+            start.name,
+            scope.session_id,
+            scope.correlation_id or new_id(),
+            start_ns,
+            end_ns,
+            "ok" if error is None else "error",
+            agent=None if run is None else run.record.name,
+            parent_id=None if inside is None else inside.record.id,
+            user_id=scope.user_id,
+            attributes=facts,
+        )
+        if isinstance(error, str):
+            record = record._replace(error_type=error)
+        elif error is not None:
+            record = record._replace(error_type=type(error).__name__, error_message=self._message(error))
+        if start.kind == "model":
+            self._guard(self._price, record, facts)
+        self.write(record, base)
+
+    def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
+        """An operation that is over, in both writings at once; its span has these events on it.
+
+        Gives the record as it was written, by the ids of its trace.
+        """
+        span = self._guard(self._whole_span, record, base)
+        around = trace.get_current_span(base).get_span_context()
+        written = around if span is None else span.get_span_context()
+        if not written.is_valid or written.span_id == around.span_id:
+            span = None
+        else:
+            record = record._replace(trace_id=format_trace_id(written.trace_id))
+        self._guard(self._ledger.apply, record)
+        if span is not None:
+            for event in events:
+                self._guard(self._copy, event, span)
+            self._guard(self._end_span, span, record, {}, None)
+        self._guard(self._instruments.ended, record, span)
+        return record
+
+    def _whole_span(self, record: Operation, base: Context) -> Span:
+        around = trace.get_current_span(base).get_span_context()
+        attributes = codec.start_attributes(
+            record._replace(attributes=codec.sendable(record.attributes)),
+            span_parent_id=format_span_id(around.span_id) if around.is_valid else None,
+        )
+        return self._tracer().start_span(
+            codec.span_name(record),
+            base,
+            SpanKind.CLIENT if record.kind == "model" else SpanKind.INTERNAL,
+            {**attributes, names.OPERATION_ID: record.id},
+            start_time=record.start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def tell(self, event: Event, base: Context) -> None:
+        """An event to the ledger, as a log event, and onto the span of where it happened."""
+        self._guard(self._ledger.apply, event)
+        self._guard(self._emit, event, base)
+
     def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:
-        """Something happened that no operation carries: to the ledger, as a log event, and onto the current span."""
+        """Something happened: to the ledger, as a log event, and onto the current span.
+
+        Args:
+            event_type: one of :data:`tachograph.names.EVENTS`. What an operation carries goes to that operation.
+            payload: the fields of that type; of content only an outline is kept, unless it is captured.
+            scope: whose it is; by default that of the code that runs now.
+        """
+        if event_type in self.carried:
+            self.carried[event_type](event_type, payload, scope)
+            return
         scope = scope or self.scope()
         around = trace.get_current_span().get_span_context()
         event = Event(
@@ -238,10 +331,9 @@ class Recorder:
             trace_id=format_trace_id(around.trace_id) if around.is_valid else None,
             span_id=format_span_id(around.span_id) if around.is_valid else None,
             user_id=scope.user_id,
-            payload=payload,
+            payload=plain_payload(payload, self.capturing),
         )
-        self._guard(self._ledger.apply, event)
-        self._guard(self._emit, event, get_current())
+        self.tell(event, get_current())
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
     def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:
@@ -314,7 +406,7 @@ class Recorder:
         self._emit(event, base)
 
     def _emit(self, event: Event, context: Context) -> None:
-        attributes = codec.event_attributes(event)
+        attributes = codec.event_attributes(event, content=self.capturing is not None)
         name = names.EVENT_PREFIX + event.type
         record = LogRecord(
             timestamp=event.timestamp_ns,
@@ -326,6 +418,10 @@ class Recorder:
         self._guard(self._send, record)
         if self._config.span_events:
             trace.get_current_span(context).add_event(name, attributes, event.timestamp_ns)
+
+    def _copy(self, event: Event, span: Span) -> None:
+        attributes = codec.event_attributes(event, content=self.capturing is not None)
+        span.add_event(names.EVENT_PREFIX + event.type, attributes, event.timestamp_ns)
 
     def _model_exception(self, call: Operation, context: Context) -> None:
         attributes = {
@@ -344,6 +440,14 @@ class Recorder:
                 attributes={name: value for name, value in attributes.items() if value is not None},
             )
         )
+
+
+def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
+    """Whether an agent run is part of another run, or of a task that says what it is."""
+    if run is not None:
+        return {names.NESTED: True}
+    task = inside if inside is None or inside.kind == "task" else inside.task
+    return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
 
 
 def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:

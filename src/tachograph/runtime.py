@@ -12,9 +12,12 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from tachograph.approvals import ASKED, DECIDED, Approvals
+from tachograph.begun import Begun
 from tachograph.config import Config, ConfigError
 from tachograph.context import new_id
 from tachograph.frameworks import Frameworks, IntegrationError
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from tachograph.records import Operation
 
 _log = logging.getLogger("tachograph")
 
@@ -81,6 +86,7 @@ class Runtime:
             complain=self.complain,
             joined=lambda: atexit.register(self._before_providers_end),
         )
+        self.begun = Begun()
         self.instruments = Instruments(
             self.providers.meter(),
             self.ledger,
@@ -97,8 +103,12 @@ class Runtime:
             guard=self.guard,
             config=config,
             process_session=self.process_session,
-            **({} if clock is None else {"clock": clock}),
+            around=self.begun.around,
+            clock=clock or time.time_ns,
         )
+        self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._pending_elsewhere)
+        self.ledger.attend(self.approvals.under_way)
+        self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
@@ -112,6 +122,11 @@ class Runtime:
         self._session_id = config.session_id or new_id()
         _fork_aware.add(self)
 
+    def _pending_elsewhere(self, call_id: str, session_id: str | None) -> Operation | None:
+        """A pending approval that another process asked for."""
+        del call_id, session_id
+        return None
+
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
         """Session of work that nobody put into one."""
@@ -122,6 +137,8 @@ class Runtime:
         self.ledger.after_fork()
         self.recorder.after_fork()
         self.instruments.after_fork()
+        self.begun.after_fork()
+        self.approvals.after_fork()
         self.providers.after_fork()
         self._session_id = self.config.session_id or new_id()
 
