@@ -30,6 +30,7 @@ from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
 from tachograph.runtime import Runtime
 from tachograph.sessions import bind, correlation, session
+from tachograph.subscriptions import Subscription
 from tachograph.summary import session_summary as _session_summary
 from tachograph.version import VERSION
 from tachograph.views.session import SessionMetrics
@@ -37,6 +38,7 @@ from tachograph.views.timeline import Timeline, TimelineEntry
 from tachograph.views.totals import Totals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from opentelemetry._logs import LoggerProvider
@@ -54,6 +56,7 @@ __all__ = [
     "LedgerSpanExporter",
     "Runtime",
     "SessionMetrics",
+    "Subscription",
     "Timeline",
     "TimelineEntry",
     "Totals",
@@ -80,6 +83,7 @@ __all__ = [
     "shutdown",
     "start_task",
     "stats",
+    "subscribe",
     "summary",
     "switch",
     "task",
@@ -166,6 +170,28 @@ def timeline(*, session_id: str | None = None, correlation_id: str | None = None
 def summary(session_id: str) -> str:
     """A session in a few lines of text."""
     return _session_summary(session_metrics(session_id))
+
+
+def subscribe(
+    handler: Callable[[dict[str, Any]], Any],
+    *,
+    event_type: str | None = None,
+    category: str | None = None,
+    session_id: str | None = None,
+) -> Subscription:
+    """Tell ``handler`` of every entry of the audit log from now on, in order, in a thread of its own.
+
+    Args:
+        handler: a function or coroutine function of one entry. What it raises is counted and goes no further.
+        event_type: only entries of this type.
+        category: only entries of this category.
+        session_id: only entries of this session.
+
+    Raises:
+        ValueError: for a type or category that does not exist.
+        TypeError: for a handler that cannot be called.
+    """
+    return _runtime.current().subscribe(handler, event_type=event_type, category=category, session_id=session_id)
 
 
 def stats() -> dict[str, Any]:

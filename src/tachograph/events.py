@@ -1,7 +1,7 @@
 """Public functions for what only the program knows: its sessions, messages, switches, approvals, thresholds.
 
 Each is an entry of the audit log, a log event ``tachograph.<name>``, and a copy on the current span. The session and
-the request are those of the code that calls, unless given. ``fields`` are the program's own and go along. Of ``content``,
+the request are those of the code that calls, unless given. ``fields`` are the program's own. Of ``content``,
 ``arguments`` and the like only names and a digest are kept, unless content is captured. Nothing here raises into the
 program; a call that makes no sense is counted in ``stats()``.
 """

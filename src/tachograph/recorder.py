@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
     from tachograph.live import Facts, Start
-    from tachograph.records import Kind, Outcome
+    from tachograph.records import Kind, Outcome, Record
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
@@ -83,6 +83,7 @@ class Recorder:
         self._around = around
         self.now = self._clock = clock
         self._open: dict[str, Live] = {}
+        self.heard: Callable[[Record, bool], object] | None = None
         self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
         ledger.attend(self.under_way)
@@ -101,8 +102,8 @@ class Recorder:
     def _placed(self, base: Context) -> tuple[Scope, Context]:
         """What holds in ``base``; work that no context places is in the operation there is around such work, if any."""
         scope = self.scope(base)
-        around = None if scope.operation is not None or scope.explicit else self._around()
-        if around is None:
+        around = self._around() if scope.operation is None else None
+        if around is None or (scope.explicit and scope.session_id != around.record.session_id):
             return scope, base
         base = around.context(base)
         return self.scope(base), base
@@ -172,6 +173,8 @@ class Recorder:
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
+        if self.heard is not None and not start.refused:
+            self._guard(self.heard, record, False)
         if names.SWITCH_FROM in facts:
             self._guard(self._switched, record, base)
         return live
@@ -211,6 +214,8 @@ class Recorder:
         end_ns = max(self._clock(), begun.start_ns)
         record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
         self._guard(self._ledger.apply, record)
+        if self.heard is not None:
+            self._guard(self.heard, record, outcome == "refused")
         self._open.pop(begun.id, None)
         if live.span is not None:
             self._guard(self._end_span, live.span, record, later, content)
@@ -281,6 +286,8 @@ class Recorder:
         else:
             record = record._replace(trace_id=format_trace_id(written.trace_id))
         self._guard(self._ledger.apply, record)
+        if self.heard is not None:
+            self._guard(self.heard, record, True)
         if span is not None:
             for event in events:
                 self._guard(self._copy, event, span)
@@ -307,6 +314,8 @@ class Recorder:
     def tell(self, event: Event, base: Context) -> None:
         """An event to the ledger, as a log event, and onto the span of where it happened."""
         self._guard(self._ledger.apply, event)
+        if self.heard is not None:
+            self._guard(self.heard, event, True)
         self._guard(self._emit, event, base)
 
     def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:

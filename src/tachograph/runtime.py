@@ -27,6 +27,7 @@ from tachograph.ledger import Ledger
 from tachograph.probes import Hooks
 from tachograph.providers import Providers
 from tachograph.recorder import Recorder
+from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from tachograph.records import Operation
+    from tachograph.views.audit import Entry
 
 _log = logging.getLogger("tachograph")
 
@@ -87,6 +89,7 @@ class Runtime:
             joined=lambda: atexit.register(self._before_providers_end),
         )
         self.begun = Begun()
+        self.subscriptions = Subscriptions(self.guard)
         self.instruments = Instruments(
             self.providers.meter(),
             self.ledger,
@@ -138,6 +141,7 @@ class Runtime:
         self.recorder.after_fork()
         self.instruments.after_fork()
         self.begun.after_fork()
+        self.subscriptions.after_fork()
         self.approvals.after_fork()
         self.providers.after_fork()
         self._session_id = self.config.session_id or new_id()
@@ -155,6 +159,12 @@ class Runtime:
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
         before._forget_exit()
+
+    def subscribe(self, handler: Callable[[Entry], Any], **filters: str | None) -> Subscription:
+        """Tell ``handler`` of what happens from now on; see :meth:`tachograph.subscriptions.Subscriptions.add`."""
+        subscription = self.subscriptions.add(handler, **filters)
+        self.recorder.heard = self.subscriptions.tell
+        return subscription
 
     def instrument(self) -> None:
         """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
@@ -178,6 +188,7 @@ class Runtime:
         self.guard(self.hooks.uninstall)
         self.guard(self.recorder.abandon_all)
         self.guard(self.instruments.settle)
+        self.guard(self.subscriptions.close)
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
         self._forget_exit()
@@ -208,6 +219,7 @@ class Runtime:
             "swallowed": self.guard.swallowed(),
             "ids_cleaned": self.ids_cleaned,
             "misused": self.misused,
+            "subscriptions": self.subscriptions.stats(),
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},

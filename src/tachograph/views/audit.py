@@ -39,11 +39,7 @@ def audit_view(
     Raises:
         ValueError: for an event type or category that does not exist, or a limit that is no whole number from 0.
     """
-    if event_type is not None and event_type not in names.EVENTS:
-        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
-    categories = sorted({kind for kind, _ in names.EVENTS.values()})
-    if category is not None and category not in categories:
-        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+    check_filters(event_type, category)
     if limit is not None and (type(limit) is not int or limit < 0):
         raise ValueError(f"limit={limit!r}: expected a whole number from 0 up")
 
@@ -68,6 +64,19 @@ def audit_view(
     found.sort(key=lambda timed: timed[:3])
     log = [entry for *_, entry in found]
     return log if limit is None else log[len(log) - min(limit, len(log)) :]
+
+
+def check_filters(event_type: str | None, category: str | None) -> None:
+    """Refuse filters that no entry can meet.
+
+    Raises:
+        ValueError: for an event type or category that does not exist.
+    """
+    if event_type is not None and event_type not in names.EVENTS:
+        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
+    categories = sorted({kind for kind, _ in names.EVENTS.values()})
+    if category is not None and category not in categories:
+        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
 
 
 def last_moment(record: Record) -> int:

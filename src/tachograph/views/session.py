@@ -14,6 +14,8 @@ from tachograph.tally import EXPIRED, PENDING, SMALLEST
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tachograph.records import Operation
     from tachograph.tally import ModelTally, Tally
 
@@ -190,6 +192,12 @@ def _cost(models: dict[str, ModelTally]) -> dict[str, Any]:
     return {"amount": amount, "currency": CURRENCY, "complete": not unpriced, "unpriced_models": unpriced}
 
 
+def custom(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The program's own fields among a record's attributes, by the names it gave them."""
+    prefix = names.CUSTOM
+    return {name[len(prefix) :]: value for name, value in attributes.items() if name.startswith(prefix)}
+
+
 def _request(call: Operation) -> dict[str, Any]:
     # Unknown usage is None, not 0: a provider that reports nothing has not said that nothing was used.
     prompt = call.attributes.get(names.INPUT_TOKENS)
@@ -206,5 +214,6 @@ def _request(call: Operation) -> dict[str, Any]:
         "has_tool_calls": bool(call.attributes.get(names.RESPONSE_TOOL_CALLS)),
         "success": call.outcome == "ok",
         "error": call.error_message or call.error_type,
+        **custom(call.attributes),
         **shown(call.attributes, input_messages=names.INPUT_MESSAGES, output_messages=names.OUTPUT_MESSAGES),
     }
