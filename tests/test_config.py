@@ -38,6 +38,12 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
         ("correlation", ("correlation",)),
         ('["session", "correlation"]', ("session", "correlation")),
     ),
+    "prices": (
+        None,
+        ({"m": {"input": 1, "output": 2}}, {"m": {"input": 1, "output": 2}}),
+        None,
+        ('{ m = { input = 1, output = 2.5, cached = 0 } }', {"m": {"input": 1, "output": 2.5, "cached": 0}}),
+    ),
     "span_events": (True, (0, False), ("No", False), ("false", False)),
     "service_name": (None, ("a", "a"), ("b", "b"), ('"c"', "c")),
     "max_sessions": (1_000, (1, 1), ("2", 2), ("1000000", 1_000_000)),

@@ -24,6 +24,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+FIGURES: Final = (
+    "agent_switches",
+    "average_duration_ms",
+    "average_tokens_per_request",
+    "cost",
+    "error_rate",
+    "errors",
+    "total_requests",
+    "total_tokens",
+)
+"""What of a session can be limited."""
+
 CONFIG_FILE_VARIABLE: Final = "TACHOGRAPH_CONFIG"
 
 
@@ -109,6 +121,27 @@ def _prices(value: Any) -> Mapping[str, Mapping[str, float]]:
     return value
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return tuple(str(part).strip() for part in parts if str(part).strip())
+
+
+def _thresholds(value: Any) -> Mapping[str, float]:
+    """A table, or ``cost=1.5,error_rate=0.1``."""
+    if isinstance(value, str):
+        value = dict(part.partition("=")[::2] for part in value.split(","))
+    message = f"expected a number from 0 up for each of some of: {', '.join(FIGURES)}"
+    if not isinstance(value, Mapping):
+        raise ValueError(message)  # noqa: TRY004 - one kind of error for every bad setting
+    try:
+        limits = {str(name).strip(): float(limit) for name, limit in value.items()}
+    except (TypeError, ValueError):
+        raise ValueError(message) from None
+    if not limits.keys() <= set(FIGURES) or not all(0 <= limit < math.inf for limit in limits.values()):
+        raise ValueError(message)
+    return limits
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("expected a text that is not empty")
@@ -165,6 +198,24 @@ class Config:
     )
     prices: Mapping[str, Mapping[str, float]] | None = _setting(
         None, "TACHOGRAPH_PRICES", _prices, "dollars per million tokens by model, over the published prices"
+    )
+    environment: bool = _setting(
+        default=True,
+        variable="TACHOGRAPH_ENVIRONMENT",
+        read=_boolean,
+        meaning="note system, Python, folder and user with a session's record; never sent",
+    )
+    environment_variables: tuple[str, ...] = _setting(
+        (), "TACHOGRAPH_ENVIRONMENT_VARIABLES", _words, "variables noted with it; no others are looked at"
+    )
+    code_changes: bool = _setting(
+        default=False,
+        variable="TACHOGRAPH_CODE_CHANGES",
+        read=_boolean,
+        meaning="note which files and lines an outermost task or run changed, by git",
+    )
+    thresholds: Mapping[str, float] | None = _setting(
+        None, "TACHOGRAPH_THRESHOLDS", _thresholds, "limits on a session's figures, told of as threshold_exceeded"
     )
     metric_sessions: int = _setting(
         100,

@@ -150,6 +150,10 @@ APPROVAL_EDITED: Final = _attribute(
 )
 CUSTOM: Final = "tachograph.field."
 """What a program adds to a record itself has this before its own name."""
+ENVIRONMENT: Final = _attribute("tachograph.environment", str, "JSON of what the program ran in", local=True)
+CODE_CHANGES: Final = _attribute(
+    "tachograph.code.changes", str, "JSON of the files and lines a task changed", local=True
+)
 EVENT_ID: Final = _attribute("tachograph.event.id", str, "id of the audit entry, the same wherever it is written")
 OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a log event belongs to")
 SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")

@@ -18,6 +18,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
+from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, new_id
 from tachograph.cost import Prices
@@ -37,10 +38,11 @@ if TYPE_CHECKING:
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
     from tachograph.live import Facts, Start
-    from tachograph.records import Kind, Outcome, Record
+    from tachograph.records import Kind, Outcome
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
+_WHOLE = True  # an operation that is told of at once, beginning and end
 
 
 class Recorder:
@@ -83,7 +85,7 @@ class Recorder:
         self._around = around
         self.now = self._clock = clock
         self._open: dict[str, Live] = {}
-        self.heard: Callable[[Record, bool], object] | None = None
+        self.attendance = Attendance.of(())
         self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
         ledger.attend(self.under_way)
@@ -173,8 +175,8 @@ class Recorder:
         self._open[record.id] = live
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
-        if self.heard is not None and not start.refused:
-            self._guard(self.heard, record, False)
+        for began in self.attendance.began[start.kind] if not start.refused else ():
+            self._guard(began, live)
         if names.SWITCH_FROM in facts:
             self._guard(self._switched, record, base)
         return live
@@ -187,7 +189,7 @@ class Recorder:
         error: BaseException | None = None,
     ) -> None:
         """An operation ends; a second end changes nothing."""
-        begun = live.record
+        begun, end_ns = live.record, self._clock()
         try:
             live.once.pop()
         except IndexError:
@@ -211,11 +213,13 @@ class Recorder:
             self._guard(self._price, begun, later)
         content = live.content
         kept = {} if content is None else self._guard(content.kept, default={})
-        end_ns = max(self._clock(), begun.start_ns)
+        for ending in self.attendance.ending[begun.kind]:
+            kept |= self._guard(ending, live) or {}
+        end_ns = max(end_ns, begun.start_ns)
         record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
         self._guard(self._ledger.apply, record)
-        if self.heard is not None:
-            self._guard(self.heard, record, outcome == "refused")
+        for ended in self.attendance.ended[begun.kind]:
+            self._guard(ended, record, outcome == "refused")
         self._open.pop(begun.id, None)
         if live.span is not None:
             self._guard(self._end_span, live.span, record, later, content)
@@ -286,8 +290,8 @@ class Recorder:
         else:
             record = record._replace(trace_id=format_trace_id(written.trace_id))
         self._guard(self._ledger.apply, record)
-        if self.heard is not None:
-            self._guard(self.heard, record, True)
+        for ended in self.attendance.ended[record.kind]:
+            self._guard(ended, record, _WHOLE)
         if span is not None:
             for event in events:
                 self._guard(self._copy, event, span)
@@ -314,8 +318,8 @@ class Recorder:
     def tell(self, event: Event, base: Context) -> None:
         """An event to the ledger, as a log event, and onto the span of where it happened."""
         self._guard(self._ledger.apply, event)
-        if self.heard is not None:
-            self._guard(self.heard, event, True)
+        for happened in self.attendance.happened:
+            self._guard(happened, event)
         self._guard(self._emit, event, base)
 
     def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:

@@ -17,26 +17,32 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from tachograph.approvals import ASKED, DECIDED, Approvals
+from tachograph.attendant import Attendance
 from tachograph.begun import Begun
+from tachograph.code_changes import CodeChanges
 from tachograph.config import Config, ConfigError
-from tachograph.context import new_id
+from tachograph.context import Scope, new_id
+from tachograph.environment import EnvironmentNote
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
 from tachograph.ledger import Ledger
+from tachograph.lines import Lines
 from tachograph.probes import Hooks
 from tachograph.providers import Providers
 from tachograph.recorder import Recorder
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
+from tachograph.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from tachograph.attendant import Attendant
     from tachograph.records import Operation
     from tachograph.views.audit import Entry
 
@@ -111,6 +117,8 @@ class Runtime:
         )
         self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._pending_elsewhere)
         self.ledger.attend(self.approvals.under_way)
+        self._attendants = tuple(self._attending())
+        self.recorder.attendance = Attendance.of(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
@@ -160,10 +168,24 @@ class Runtime:
         before.guard(before.hooks.uninstall)
         before._forget_exit()
 
+    def _attending(self) -> Iterator[Attendant]:
+        config = self.config
+        yield Lines(self.ledger.session_metrics)
+        if config.environment:
+            yield EnvironmentNote(config.environment_variables)
+        if config.code_changes:
+            yield CodeChanges()
+        if config.thresholds:
+            yield Thresholds(config.thresholds, self.ledger.session_metrics, self._exceeded)
+
+    def _exceeded(self, record: Operation, metric: str, value: float, limit: float) -> None:
+        scope = Scope(record.session_id, record.correlation_id, record.user_id)
+        self.recorder.event("threshold_exceeded", {"metric": metric, "value": value, "limit": limit}, scope=scope)
+
     def subscribe(self, handler: Callable[[Entry], Any], **filters: str | None) -> Subscription:
         """Tell ``handler`` of what happens from now on; see :meth:`tachograph.subscriptions.Subscriptions.add`."""
         subscription = self.subscriptions.add(handler, **filters)
-        self.recorder.heard = self.subscriptions.tell
+        self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
         return subscription
 
     def instrument(self) -> None:

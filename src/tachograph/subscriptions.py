@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
+from tachograph.attendant import Attendant
 from tachograph.records import Event
 from tachograph.views.audit import check_filters, entries
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tachograph.guard import Guard
-    from tachograph.records import Record
+    from tachograph.live import Live
+    from tachograph.records import Operation, Record
     from tachograph.views.audit import Entry
 
 MAX_WAITING: Final = 10_000
@@ -111,7 +113,7 @@ def _await(loop: asyncio.AbstractEventLoop, handler: Callable[[Entry], Any], ent
     loop.run_until_complete(handler(entry))
 
 
-class Subscriptions:
+class Subscriptions(Attendant):
     """All that is subscribed to.
 
     Args:
@@ -153,8 +155,19 @@ class Subscriptions:
             self._all = (*(known for known in self._all if not known._closed), subscription)  # noqa: SLF001 - its own
         return subscription
 
-    def tell(self, record: Record, whole: bool) -> None:  # noqa: FBT001 - called through the guard
-        """Something happened; see :func:`news`."""
+    def began(self, live: Live) -> None:
+        """An operation has begun."""
+        self._tell(live.record, whole=False)
+
+    def ended(self, record: Operation, whole: bool) -> None:  # noqa: FBT001 - every attendant's signature
+        """An operation has ended."""
+        self._tell(record, whole=whole)
+
+    def happened(self, event: Event) -> None:
+        """Something was reported."""
+        self._tell(event, whole=True)
+
+    def _tell(self, record: Record, *, whole: bool) -> None:
         for subscription in self._all:
             if not subscription._closed:  # noqa: SLF001 - its own family
                 subscription.put(record, whole=whole)
@@ -179,7 +192,7 @@ class Subscriptions:
 
 
 def news(record: Record, whole: bool) -> list[Entry]:  # noqa: FBT001 - a pair that waited in a queue
-    """The entries that are new with a record: of an operation that began those of its start, of one that ended the rest.
+    """The entries that are new with a record: of an operation that began its start's, of one that ended the rest.
 
     Args:
         record: what happened.

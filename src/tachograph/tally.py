@@ -56,7 +56,8 @@ def expired(asked: Operation, moment_ns: int) -> bool:
 class ModelTally:
     """Calls of one model, the tokens billed for them, and what they cost.
 
-    ``cost`` is in units of 1 / :data:`SMALLEST` dollars, so that sums are exact; of ``unpriced`` calls nobody knows it.
+    ``cost`` is in units of 1 / :data:`SMALLEST` dollars, so that sums are exact, and of the ``priced`` calls;
+    of ``unpriced`` ones nobody knows it.
     """
 
     requests: int = 0
@@ -65,6 +66,7 @@ class ModelTally:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cost: int = 0
+    priced: int = 0
     unpriced: int = 0
 
 
@@ -267,6 +269,7 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         model.cached_tokens += cached
         model.reasoning_tokens += reasoning
         model.cost += cost
+        model.priced += amount is not None
         model.unpriced += unpriced
         tally.request_ns += took
         tally.streamed += streamed

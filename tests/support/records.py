@@ -129,6 +129,7 @@ FIELD_ATTRIBUTES = frozenset(
         names.ERROR_TYPE,
         names.EXCEPTION_MESSAGE,
         names.KIND,
+        names.OPERATION_ID,
         names.OPERATION_NAME,
         names.OUTCOME,
         names.PARENT_ID,

@@ -180,14 +180,14 @@ def _model(model: ModelTally) -> dict[str, float | None]:
         "total_tokens": model.prompt_tokens + model.completion_tokens,
         "cached_tokens": model.cached_tokens,
         "reasoning_tokens": model.reasoning_tokens,
-        "cost": None if model.requests and model.unpriced == model.requests else model.cost / SMALLEST,
+        "cost": model.cost / SMALLEST if model.priced or not model.unpriced else None,
     }
 
 
 def _cost(models: dict[str, ModelTally]) -> dict[str, Any]:
     # What is not known is said, and never 0.
     unpriced = sorted(name for name, model in models.items() if model.unpriced)
-    known = not models or any(model.requests > model.unpriced for model in models.values())
+    known = not unpriced or any(model.priced for model in models.values())
     amount = sum(model.cost for model in models.values()) / SMALLEST if known else None
     return {"amount": amount, "currency": CURRENCY, "complete": not unpriced, "unpriced_models": unpriced}
 
