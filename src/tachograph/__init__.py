@@ -29,6 +29,7 @@ from tachograph.exporters import LedgerSpanExporter
 from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
 from tachograph.runtime import Runtime
+from tachograph.safe import error_summary, reset_errors, safe
 from tachograph.sessions import bind, correlation, session
 from tachograph.subscriptions import Subscription
 from tachograph.summary import session_summary as _session_summary
@@ -68,15 +69,21 @@ __all__ = [
     "clear_session",
     "correlation",
     "decide",
+    "disable",
+    "enable",
     "end_task",
+    "error_summary",
     "events",
     "init",
+    "is_enabled",
     "metrics",
     "model",
     "record_agent_execution",
     "record_llm_call",
     "record_tool_usage",
     "request_approval",
+    "reset_errors",
+    "safe",
     "session",
     "session_metrics",
     "sessions",
@@ -119,6 +126,21 @@ def init(
 def shutdown() -> None:
     """Unhook everything, end what is open, flush and stop exporters that are ours."""
     _runtime.stop()
+
+
+def enable() -> None:
+    """Record again after :func:`disable`."""
+    _runtime.current().enable(on=True)
+
+
+def disable() -> None:
+    """Record nothing until :func:`enable`: hooks stay where they are, and look at nothing."""
+    _runtime.current().enable(on=False)
+
+
+def is_enabled() -> bool:
+    """Whether work is recorded."""
+    return _runtime.current().enabled
 
 
 def session_metrics(session_id: str, correlation_id: str | None = None) -> SessionMetrics:

@@ -51,9 +51,27 @@ class Guard:
                 self._swallow(function, error)
             return default
 
+    def keep(self, site: str, error: Exception, default: Any = None) -> Any:
+        """Keep a failure that was caught where ``site`` says, and give ``default``.
+
+        Raises:
+            Exception: ``error`` itself, where the guard is strict.
+        """
+        if self.strict:
+            raise error
+        with contextlib.suppress(Exception):
+            self._count(site, error)
+        return default
+
+    def reset(self) -> None:
+        """Forget all failures so far."""
+        self._swallowed = {}
+
     def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
         # No look at host values here.
-        site = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self._count(getattr(function, "__qualname__", None) or type(function).__qualname__, error)
+
+    def _count(self, site: str, error: Exception) -> None:
         if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
             site = "other"
         first = site not in self._swallowed

@@ -188,6 +188,15 @@ class Runtime:
         self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
         return subscription
 
+    @property
+    def enabled(self) -> bool:
+        """Whether it records."""
+        return self.config.enabled and self.hooks.enabled and not self.stopped
+
+    def enable(self, *, on: bool) -> None:
+        """Record from now on, or do not. What is under way ends as it would have; what is recorded stays."""
+        self.hooks.enabled = on and self.config.enabled and not self.stopped
+
     def instrument(self) -> None:
         """Hook every framework that settings ask for; see :meth:`tachograph.frameworks.Frameworks.hook`."""
         self.frameworks.hook(self.config)
@@ -237,7 +246,7 @@ class Runtime:
         """How Tachograph itself is doing."""
         return {
             **self.ledger.stats(),
-            "enabled": self.config.enabled and not self.stopped,
+            "enabled": self.enabled,
             "swallowed": self.guard.swallowed(),
             "ids_cleaned": self.ids_cleaned,
             "misused": self.misused,
