@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MAX_WAITING: Final = 10_000
 """Records that wait for one handler."""
 
+_GATHER: Final = 0.002
+"""Seconds in which more is let come before handlers are called: threads that take turns for each record cost more."""
+
 
 class Subscription:
     """One handler and what it wants to hear. A context manager that ends it.
@@ -46,6 +49,7 @@ class Subscription:
         self._guard = guard
         self._waiting: deque[tuple[Record, bool]] = deque()
         self._ready = threading.Event()
+        self._hurry = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
         self._closed = False
@@ -60,18 +64,24 @@ class Subscription:
         if len(waiting) >= MAX_WAITING:
             waiting.popleft()
             self.dropped += 1
-        self._idle.clear()
+        if self._idle.is_set():
+            self._idle.clear()
         waiting.append((record, whole))
         if not self._ready.is_set():
             self._ready.set()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until everything so far is delivered; whether it was within ``timeout`` seconds."""
-        return self._idle.wait(timeout)
+        self._hurry.set()
+        try:
+            return self._idle.wait(timeout)
+        finally:
+            self._hurry.clear()
 
     def close(self, timeout: float = 5.0) -> None:
         """Deliver what waits, for at most ``timeout`` seconds, and end. Closing twice is fine."""
         self._closed = True
+        self._hurry.set()
         self._ready.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
@@ -102,6 +112,7 @@ class Subscription:
             if self._closed:
                 return False
             self._ready.wait()
+            self._hurry.wait(_GATHER)
             self._ready.clear()
         return True
 
