@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
         None,
         ({"m": {"input": 1, "output": 2}}, {"m": {"input": 1, "output": 2}}),
         None,
-        ('{ m = { input = 1, output = 2.5, cached = 0 } }', {"m": {"input": 1, "output": 2.5, "cached": 0}}),
+        ("{ m = { input = 1, output = 2.5, cached = 0 } }", {"m": {"input": 1, "output": 2.5, "cached": 0}}),
     ),
     "span_events": (True, (0, False), ("No", False), ("false", False)),
     "service_name": (None, ("a", "a"), ("b", "b"), ('"c"', "c")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -19,7 +20,7 @@ from opentelemetry.context import Context, get_current
 
 from tachograph import names
 from tachograph.clip import MAX_NAMES, as_json, clipped, digest
-from tachograph.context import new_id
+from tachograph.context import Scope, clean_id, new_id
 from tachograph.live import run_of
 from tachograph.records import Event, Operation
 from tachograph.tally import EXPIRED, expired
@@ -28,7 +29,6 @@ from tachograph.views.approvals import changes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from tachograph.context import Scope
     from tachograph.recorder import Recorder
 
 DECISIONS: Final = ("APPROVE", "EDIT", "REJECT")
@@ -74,6 +74,14 @@ class Approvals:
         self._lock = threading.Lock()
         self._asked.clear()
 
+    def inherit(self, before: Approvals) -> None:
+        """What another one was asked for is decided here from now on."""
+        with before._lock:
+            moved = list(before._asked.items())
+            before._asked.clear()
+        with self._lock:
+            self._asked.update(moved)
+
     def under_way(self) -> list[Operation]:
         """Records of what is pending."""
         return [asked.record for asked in list(self._asked.values())]
@@ -81,7 +89,7 @@ class Approvals:
     def carry(self, event_type: str, payload: Mapping[str, Any], scope: Scope | None) -> None:
         """An event speaks of an approval."""
         if event_type == DECIDED:
-            self.decide(payload, None if scope is None else scope.session_id)
+            self.decide(payload, scope.session_id if scope is not None and scope.explicit else None)
         else:
             self.ask(payload, (event_type,), scope)
 
@@ -93,7 +101,7 @@ class Approvals:
             said: the events it is reported by.
             scope: whose it is; by default that of the code that runs now.
         """
-        call_id = _text(payload.get("call_id")) or f"approval-{new_id()}"
+        call_id = clean_id(payload.get("call_id")) or f"approval-{new_id()}"
         scope = scope or self._recorder.scope()
         key = scope.session_id, call_id
         with self._lock:
@@ -122,12 +130,15 @@ class Approvals:
             payload: ``call_id``, ``decision``, ``modified_args``, ``decided_by``, and ``tool_name`` and
                 ``original_args`` in case the request is not known.
             session_id: of the request, where call ids repeat.
+
+        Raises:
+            ValueError: for a decision that is none.
         """
-        call_id = _text(payload.get("call_id")) or ""
+        call_id = clean_id(payload.get("call_id")) or f"approval-{new_id()}"
         decision = decision_of(payload.get("decision"))
         if decision is None:
             raise ValueError(f"decision={payload.get('decision')!r}: expected one of: {', '.join(DECISIONS)}")
-        asked = self._take(call_id, session_id) or self._unasked(call_id, payload)
+        asked = self._take(call_id, session_id) or self._unasked(call_id, payload, session_id)
         now = max(self._recorder.now(), asked.record.start_ns)
         late = expired(asked.record, now)
         facts = {
@@ -158,6 +169,7 @@ class Approvals:
     def _begun(self, call_id: str, payload: Mapping[str, Any], scope: Scope) -> _Asked:
         base = get_current()
         around = trace.get_current_span(base).get_span_context()
+        around_id = trace.format_span_id(around.span_id) if around.is_valid else None
         inside = scope.operation
         record = Operation(
             os.urandom(8).hex(),
@@ -167,15 +179,22 @@ class Approvals:
             scope.correlation_id or new_id(),
             self._recorder.now(),
             agent=None if (run := run_of(inside)) is None else run.record.name,
-            parent_id=None if inside is None else inside.record.id,
+            parent_id=around_id if inside is None else inside.record.id,
             trace_id=trace.format_trace_id(around.trace_id) if around.is_valid else None,
             user_id=scope.user_id,
-            attributes={names.TOOL_CALL_ID: call_id, names.TOOL_NAME: _text(payload.get("tool_name")) or "unnamed"},
+            attributes={
+                names.TOOL_CALL_ID: call_id,
+                names.TOOL_NAME: _text(payload.get("tool_name")) or "unnamed",
+                names.HUMAN_WAIT: True,
+            },
         )
         return _Asked(record, base, frozenset(), ())
 
-    def _unasked(self, call_id: str, payload: Mapping[str, Any]) -> _Asked:
-        asked = self._begun(call_id, payload, self._recorder.scope())
+    def _unasked(self, call_id: str, payload: Mapping[str, Any], session_id: str | None) -> _Asked:
+        scope = self._recorder.scope()
+        if session_id not in (None, scope.session_id):
+            scope = Scope(session_id or "", explicit=True)
+        asked = self._begun(call_id, payload, scope)
         given = {**payload, "arguments": payload.get("original_args")}
         record = asked.record
         return asked._replace(record=record._replace(attributes={**record.attributes, **self._facts(given)}))
@@ -185,7 +204,7 @@ class Approvals:
         timeout, arguments = payload.get("timeout_seconds"), payload.get("arguments")
         facts: dict[str, Any] = {
             names.APPROVAL_REASON: _text(payload.get("reason")),
-            names.APPROVAL_TIMEOUT: float(timeout) if isinstance(timeout, (int, float)) else None,
+            names.APPROVAL_TIMEOUT: float(timeout) if is_timeout(timeout) else None,
         }
         if arguments is not None:
             facts |= {
@@ -254,6 +273,11 @@ class Approvals:
         )
 
 
+def is_timeout(given: Any) -> bool:
+    """Whether it is a number of seconds that somebody can be given."""
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < math.inf
+
+
 def decision_of(given: Any) -> str | None:
     """The decision that a word, or a member of an enumeration, says; None if it says none."""
     words = (given, getattr(given, "value", None), getattr(given, "name", None))
@@ -272,7 +296,7 @@ def _around(record: Operation) -> Context:
 
 
 def _names(arguments: Any) -> Iterator[str]:
-    return (key for key in arguments if type(key) is str) if type(arguments) is dict else iter(())
+    return (key for key in dict.keys(arguments) if type(key) is str) if isinstance(arguments, dict) else iter(())
 
 
 def _text(value: Any) -> str | None:

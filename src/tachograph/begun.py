@@ -32,6 +32,13 @@ class Begun:
                 before = self._live.popitem(last=False)[1]
             return before
 
+    def inherit(self, before: Begun) -> None:
+        """Those of another one are ended here from now on."""
+        with before._lock:
+            moved, before._live = before._live, OrderedDict()
+        for key, live in moved.items():
+            self.add(key, live)
+
     def take(self, key: str) -> Live | None:
         """The one of this id."""
         with self._lock:
@@ -39,5 +46,5 @@ class Begun:
 
     def around(self) -> Live | None:
         """The one that is around work which no context places: a task, if only one is under way."""
-        tasks = [live for live in list(self._live.values()) if live.kind == "task"]
+        tasks = [live for live in list(self._live.values()) if live.kind == "task" and live.once]
         return tasks[0] if len(tasks) == 1 else None

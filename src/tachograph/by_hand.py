@@ -17,13 +17,14 @@ Nothing here raises into the program but what it is given wrong by name.
 from __future__ import annotations
 
 import inspect
-import time
+import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach
 
 from tachograph import names, runtime
+from tachograph.clip import MAX_FIELD, clipped
 from tachograph.context import clean_id, current
 from tachograph.live import Start
 from tachograph.probes import Probe, outcome_of, stand_in
@@ -48,6 +49,7 @@ _SUBJECTS: Final[dict[str, str]] = {
     "tool": names.TOOL_NAME,
 }
 _MAX_BLOCKS: Final = 10_000
+_MAX_FIELDS: Final = 100
 
 
 class Handle:
@@ -89,15 +91,18 @@ class Handle:
         """What the provider says of its answer: the model that answered, its id, why it stopped."""
         self._add(
             {
-                names.RESPONSE_MODEL: model,
-                names.RESPONSE_ID: response_id,
-                names.FINISH_REASONS: (reason,) if reason else None,
+                names.RESPONSE_MODEL: _text(model),
+                names.RESPONSE_ID: _text(response_id),
+                names.FINISH_REASONS: None if _text(reason) is None else (_text(reason),),
             }
         )
 
     def set(self, **fields: str | float) -> None:
-        """Fields of the program's own: they are part of the record, of ``requests`` and of what is exported."""
-        self._add({names.CUSTOM + name: value for name, value in fields.items() if _plain(value)})
+        """Fields of the program's own: they are part of the record, of ``requests`` and of what is exported.
+
+        Values are texts, numbers and truths; others are left out, and long texts cut.
+        """
+        self._add(_custom(fields))
 
     def outcome(self, outcome: Outcome) -> None:
         """How it is going to end, where no exception says so, such as ``waiting`` or ``interrupted``.
@@ -108,8 +113,13 @@ class Handle:
         self._add({names.OUTCOME: _outcome(outcome)})
 
     def failed(self, error: BaseException | str) -> None:
-        """It ends as an error that no exception will say."""
-        self._add({names.OUTCOME: "error", names.ERROR_TYPE: error if isinstance(error, str) else type(error).__name__})
+        """It ends as an error that no exception will say.
+
+        Args:
+            error: an exception, the name of an error's type, or what went wrong in words.
+        """
+        tachograph = runtime.current()
+        self._add({names.OUTCOME: "error", **tachograph.guard(tachograph.recorder.failure, error, default={})})
 
     def _add(self, facts: Facts) -> None:
         if self._live is not None:
@@ -135,7 +145,7 @@ class Block:
     # ---------------------------------------------------------------------------------------------- with, async with
     def __enter__(self) -> Handle:
         tachograph = runtime.current()
-        return Handle(tachograph.guard(self._enter, tachograph) if tachograph.hooks.enabled else None)
+        return Handle(tachograph.guard(self._enter, tachograph) if tachograph.enabled else None)
 
     def _enter(self, tachograph: runtime.Runtime) -> Live:
         live = tachograph.recorder.begin(self.start())
@@ -151,11 +161,19 @@ class Block:
 
     def _exit(self, error: BaseException | None) -> None:
         scope = current()
-        live, token = self._entered.pop(id(None if scope is None else scope.operation), (None, None))
-        if live is None:
+        inside = None if scope is None else scope.operation
+        while inside is not None and id(inside) not in self._entered:
+            inside = inside.outer.operation  # something in here was not left
+        if inside is None and not self._entered:
             return
-        detach(cast("Any", token))
-        runtime.current().recorder.end(live, *_ending(error))
+        # In another context than it was entered in, as the two halves of a fixture are, it is the one entered last.
+        live, token = self._entered.popitem() if inside is None else self._entered.pop(id(inside))
+        tachograph = runtime.current()
+        try:
+            token.var.reset(token)  # OpenTelemetry's detach logs a traceback where it cannot
+        except (ValueError, RuntimeError):
+            tachograph.misused += 1
+        tachograph.recorder.end(live, *_ending(error))
 
     async def __aenter__(self) -> Handle:
         return self.__enter__()
@@ -169,13 +187,15 @@ class Block:
     def __call__(self, function: F) -> F:
         """``function``, each call of which is such an operation: same name, signature, kind, results and exceptions."""
         plain = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
-        name = self._name or getattr(plain, "__name__", None) or self._kind
-        deferred = any(kind(plain) for kind in _WORKED_OFF_LATER)
+        if isinstance(plain, type) or not callable(plain):
+            raise TypeError(f"@{self._kind}: {plain!r:.80} is no function; decorate a function or method")
+        name = self._name or _text(getattr(plain, "__name__", None)) or self._kind
+        guard = runtime.current().guard
+        deferred = guard(_worked_off_later, plain, default=False)
 
         def began(_: Call) -> Start:
             return self._begin(name)._replace(deferred=deferred)
 
-        guard = runtime.current().guard
         probe = Probe(function, name, began=began)
         return cast("F", guard(stand_in, function, probe, lambda: runtime.current().hooks, default=function))
 
@@ -183,15 +203,21 @@ class Block:
 _WORKED_OFF_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
+def _worked_off_later(function: Any) -> bool:
+    """Whether it gives a coroutine or a generator, also where it is an object, or a plain wrapper of what does."""
+    made = inspect.unwrap(function)
+    call = made if inspect.isroutine(made) else made.__call__
+    return any(kind(seen) for seen in (made, call) for kind in _WORKED_OFF_LATER)
+
+
 def _block(kind: Kind, name: str | Callable[..., Any] | None, facts: Mapping[str, Any]) -> Any:
     if callable(name):
         return _block(kind, None, facts)(name)
-    given = name if type(name) is str and name else None
 
     def begin(called: str) -> Start:
         return Start(kind, called, {_SUBJECTS[kind]: called, **facts})
 
-    return Block(kind, given, begin)
+    return Block(kind, _text(name), begin)
 
 
 # ------------------------------------------------------------------------------------------------- around the work
@@ -207,10 +233,14 @@ def task(
     Args:
         name: what kind of work it is, such as ``repo_analysis``; a decorated function's own name by default.
         id: the program's own id of it.
-        description: what is to be done.
+        description: what is to be done. Kept here, redacted and cut, and never sent.
         category: what kind of procedure it follows, such as an SOP's category.
     """
-    facts = {names.TASK_ID: clean_id(id), names.TASK_DESCRIPTION: description, names.TASK_CATEGORY: category}
+    facts = {
+        names.TASK_ID: clean_id(id),
+        names.TASK_DESCRIPTION: _text(description),
+        names.TASK_CATEGORY: _text(category),
+    }
     return _block("task", name, facts)
 
 
@@ -221,7 +251,7 @@ def agent(name: str | Callable[..., Any] | None = None, *, description: str | No
         name: of the agent; a decorated function's own name by default.
         description: what the agent is for.
     """
-    return _block("agent", name, {names.AGENT_DESCRIPTION: description})
+    return _block("agent", name, {names.AGENT_DESCRIPTION: _text(description)})
 
 
 def model(
@@ -242,7 +272,7 @@ def model(
         stream: whether the answer is streamed.
     """
     facts = {
-        names.PROVIDER_NAME: provider,
+        names.PROVIDER_NAME: _text(provider),
         names.REQUEST_MESSAGES: _count(messages),
         names.REQUEST_TOOLS: _count(tools),
         names.REQUEST_STREAM: stream or None,
@@ -257,7 +287,7 @@ def tool(name: str | Callable[..., Any] | None = None, *, call_id: str | None = 
         name: of the tool; a decorated function's own name by default.
         call_id: the model's id of the call.
     """
-    return _block("tool", name, {names.TOOL_TYPE: "function", names.TOOL_CALL_ID: call_id})
+    return _block("tool", name, {names.TOOL_TYPE: "function", names.TOOL_CALL_ID: clean_id(call_id)})
 
 
 def switch(to: str, *, source: str | None = None, reason: str | None = None, **fields: str | float) -> None:
@@ -270,7 +300,8 @@ def switch(to: str, *, source: str | None = None, reason: str | None = None, **f
         fields: whatever else the audit log is to have, such as ``confidence``.
     """
     tachograph = runtime.current()
-    tachograph.guard(_switch, tachograph, to, source, reason, fields)
+    if tachograph.enabled:
+        tachograph.guard(_switch, tachograph, to, source, reason, fields)
 
 
 def _switch(
@@ -294,13 +325,13 @@ def start_task(
 
     Args:
         task_id: the program's id, to end it by. A task of this id that is under way ends, as abandoned.
-        description: what is to be done.
+        description: what is to be done. Kept here, redacted and cut, and never sent.
         name: what kind of work it is.
         category: what kind of procedure it follows.
     """
     start = task(name or "task", id=task_id, description=description, category=category)
     tachograph = runtime.current()
-    return Handle(tachograph.guard(_start_task, tachograph, task_id, start) if tachograph.hooks.enabled else None)
+    return Handle(tachograph.guard(_start_task, tachograph, task_id, start) if tachograph.enabled else None)
 
 
 def _start_task(tachograph: runtime.Runtime, task_id: str, block: Block) -> Live:
@@ -374,15 +405,15 @@ def record_llm_call(  # noqa: PLR0913 - each is a fact of its own, given by name
         ValueError: for a moment or duration that is none.
     """
     facts = {
-        names.REQUEST_MODEL: model,
-        names.PROVIDER_NAME: provider,
+        names.REQUEST_MODEL: _text(model) or "unnamed",
+        names.PROVIDER_NAME: _text(provider),
         names.INPUT_TOKENS: _count(prompt_tokens),
         names.OUTPUT_TOKENS: _count(completion_tokens),
         names.CACHED_TOKENS: _count(cached_tokens),
         names.REASONING_TOKENS: _count(reasoning_tokens),
         names.RESPONSE_TOOL_CALLS: _count(tool_calls) or None,
     }
-    _over("model", model, duration, ended_at, error, {**facts, **_custom(fields)})
+    _over("model", duration, ended_at, error, {**facts, **_custom(fields)})
 
 
 def record_agent_execution(
@@ -407,9 +438,9 @@ def record_agent_execution(
     Raises:
         ValueError: for a moment or duration that is none.
     """
-    name = agent_name or agent_type
-    kind = {} if agent_name is None else {names.CUSTOM + "agent_type": agent_type}
-    _over("agent", name, duration, ended_at, error, {names.AGENT_NAME: name, **kind, **_custom(fields)})
+    name, kind = _text(agent_name), _text(agent_type)
+    facts = {names.AGENT_NAME: name or kind or "unnamed", names.CUSTOM + "agent_type": kind if name else None}
+    _over("agent", duration, ended_at, error, {**facts, **_custom(fields)})
 
 
 def record_tool_usage(
@@ -434,29 +465,36 @@ def record_tool_usage(
     Raises:
         ValueError: for a moment or duration that is none.
     """
-    facts = {names.TOOL_NAME: tool_name, names.TOOL_TYPE: "function", names.TOOL_CALL_ID: call_id}
-    _over("tool", tool_name, duration, ended_at, error, {**facts, **_custom(fields)})
+    facts = {
+        names.TOOL_NAME: _text(tool_name) or "unnamed",
+        names.TOOL_TYPE: "function",
+        names.TOOL_CALL_ID: clean_id(call_id),
+    }
+    _over("tool", duration, ended_at, error, {**facts, **_custom(fields)})
 
 
 def _over(
     kind: Kind,
-    name: str,
     seconds: float,
     ended_at: str | datetime | float | None,
     error: BaseException | str | None,
     facts: Mapping[str, Any],
 ) -> None:
-    if type(seconds) not in (int, float) or not 0 <= seconds < _YEAR:
-        raise ValueError(f"duration={seconds!r}: expected seconds, from 0 up")
-    end_ns = time.time_ns() if ended_at is None else moment(ended_at)
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < _YEAR:
+        raise ValueError(f"duration={seconds!r}: expected seconds, from 0 up to a year's")
     tachograph = runtime.current()
-    if tachograph.hooks.enabled:
+    end_ns = tachograph.recorder.now() if ended_at is None else moment(ended_at)
+    if not _YEAR * _SECOND <= end_ns < _LAST:
+        raise ValueError(f"ended_at={ended_at!r}: expected a moment between the years 1972 and 9000")
+    if tachograph.enabled:
         known = {fact: value for fact, value in facts.items() if value is not None}
-        start_ns = end_ns - round(seconds * 1_000_000_000)
-        tachograph.guard(tachograph.recorder.over, Start(kind, name, known), start_ns, end_ns, error)
+        start = Start(kind, known[_SUBJECTS[kind]], known)
+        tachograph.guard(tachograph.recorder.over, start, end_ns - round(float(seconds) * _SECOND), end_ns, error)
 
 
+_SECOND: Final = 1_000_000_000
 _YEAR: Final = 366 * 86_400
+_LAST: Final = 7_000 * _YEAR * _SECOND
 
 
 # ------------------------------------------------------------------------------------------------------ given values
@@ -472,11 +510,18 @@ def _outcome(status: Any) -> Outcome:
 
 
 def _custom(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {names.CUSTOM + name: value for name, value in fields.items() if _plain(value)}
+    found: dict[str, Any] = {}
+    for name, value in itertools.islice(fields.items(), _MAX_FIELDS):
+        if isinstance(value, str):
+            found[names.CUSTOM + name] = clipped(value, MAX_FIELD)
+        elif type(value) in (int, float, bool):
+            found[names.CUSTOM + name] = value
+    return found
 
 
-def _plain(value: Any) -> bool:
-    return type(value) in (str, int, float, bool)
+def _text(value: Any) -> str | None:
+    """A text that any backend can hold, without credentials; None for what is no text, or an empty one."""
+    return clipped(value, MAX_FIELD) if type(value) is str and value else None
 
 
 def _count(value: Any) -> int | None:

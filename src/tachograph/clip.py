@@ -27,6 +27,9 @@ MAX_NAMES: Final = 50
 MAX_FIELD: Final = 4_000
 """Characters of one field of an event that are sent."""
 
+_MAX_WHOLE: Final = 100
+"""Levels that a digest goes down."""
+
 _MAX_DEPTH = 8
 _MIN_DEPTH = 3  # a message, its parts, a part
 _MAX_KEY = 200
@@ -58,9 +61,33 @@ def as_json(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of a value's canonical JSON: the same for the same values, and nothing of them can be read off it."""
-    text = json.dumps(value, sort_keys=True, default=lambda other: type(other).__name__)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of a value's canonical JSON: the same for the same values, whatever order their keys are in.
+
+    Of what is no plain value only the type is in it. It proves a value that is known; one of few possible values can
+    be guessed from it.
+    """
+    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any, depth: int = 0) -> Any:
+    """``value`` whole, as JSON can have it: of built-in types only, as nothing of the host's is called."""
+    kind = type(value)
+    if depth < _MAX_WHOLE:
+        if issubclass(kind, dict):
+            return {_canonical_key(key, depth): _canonical(item, depth + 1) for key, item in dict.items(value)}
+        if issubclass(kind, (list, tuple)):
+            return [_canonical(item, depth + 1) for item in (list if issubclass(kind, list) else tuple).__iter__(value)]
+        if kind in (set, frozenset):
+            return sorted(json.dumps(_canonical(item, depth + 1), sort_keys=True) for item in value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if kind is int and value.bit_length() > _MAX_BITS:
+        return hex(value)
+    return value if kind in _PLAIN else f"<{kind.__name__}>"
+
+
+def _canonical_key(key: Any, depth: int) -> str:
+    return key if type(key) is str else f"<{type(key).__name__}> {json.dumps(_canonical(key, depth + 1))}"
 
 
 class Pieces:

@@ -59,6 +59,9 @@ _FIELDS: Final = frozenset(
 )
 """Attributes that are fields of the record, so not repeated among its ``attributes``."""
 
+_WITH_LOCAL: Final = frozenset({"task", "approval"})
+"""Kinds of which something is known from the start that is never sent."""
+
 _LOCAL: Final = frozenset(attribute.name for attribute in names.ATTRIBUTES.values() if attribute.local)
 
 
@@ -74,7 +77,7 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None, refuse
     attributes: dict[str, Any] = {
         names.SESSION_ID: operation.session_id,
         names.CORRELATION_ID: operation.correlation_id,
-        **operation.attributes,
+        **(sendable(operation.attributes) if kind in _WITH_LOCAL else operation.attributes),
     }
     # A refused call ran nothing: it must not look like an execution to whoever counts execute_tool spans.
     if kind in OPERATION_NAMES and not refused:

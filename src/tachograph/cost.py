@@ -49,6 +49,8 @@ _WHOEVER: Final = frozenset({"litellm", "smolagents"})
 """Provider names that say who calls, not who sells: the model's name alone has to tell."""
 
 
+_MAX_MODELS: Final = 1_000
+
 _FINE: Final = 10**15
 """Rates are whole numbers of 1e-15 dollars, so that nothing is lost before the amount is rounded."""
 
@@ -98,7 +100,11 @@ class Prices:
 
     def __init__(self, own: Mapping[str, Mapping[str, float]] | None = None) -> None:
         self._own = {model: _own_tariff(prices) for model, prices in (own or {}).items()}
-        self._tariff = lru_cache(maxsize=1_000)(self._find)
+        self._tariffs: dict[tuple[Any, ...], Tariff | Callable[[int], Tariff] | None] = {}
+
+    def ready(self) -> None:
+        """Read the published prices, which takes a tenth of a second or more; else the first question does."""
+        _published()
 
     def amount(self, call: Mapping[str, Any], start_ns: int) -> float | None:
         """Dollars a call costs; None where its model's price or its tokens are not known.
@@ -123,6 +129,17 @@ class Prices:
         return tariff.amount(
             read or 0, written or 0, call.get(names.CACHED_TOKENS) or 0, call.get(names.REASONING_TOKENS) or 0
         )
+
+    def _tariff(self, *sought: str | None) -> Tariff | Callable[[int], Tariff] | None:
+        try:
+            return self._tariffs[sought]
+        except KeyError:
+            if len(self._tariffs) >= _MAX_MODELS:
+                self._tariffs.clear()
+            # Should the look-up fail, it is not made again: an import that fails takes its time at every call.
+            self._tariffs[sought] = None
+            found = self._tariffs[sought] = self._find(*sought)
+            return found
 
     def _find(
         self, answered: str | None, asked: str | None, provider: str | None, server: str | None

@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph import runtime
-from tachograph.approvals import DECISIONS, decision_of
+from tachograph.approvals import DECISIONS, decision_of, is_timeout
+from tachograph.context import clean_id, new_id
 from tachograph.views.approvals import approvals_view
 
 if TYPE_CHECKING:
@@ -52,13 +53,8 @@ class Approval:
         Raises:
             ValueError: for a decision that is none.
         """
-        decide(
-            self.call_id,
-            decision,
-            session_id=self.session_id or None,
-            modified_arguments=modified_arguments,
-            decided_by=decided_by,
-        )
+        payload = {"call_id": self.call_id, "tool_name": self.tool_name}
+        _decide(payload, self.session_id or None, decision, modified_arguments, decided_by)
 
     def __repr__(self) -> str:
         return f"Approval({self.call_id!r}, {self.tool_name!r})"
@@ -80,7 +76,12 @@ def request_approval(
         reason: why somebody has to agree.
         timeout_seconds: after which nobody has decided, and the approval is EXPIRED.
         call_id: the model's id of the call; made up if there is none.
+
+    Raises:
+        ValueError: for a timeout that is no number of seconds.
     """
+    if timeout_seconds is not None and not is_timeout(timeout_seconds):
+        raise ValueError(f"timeout_seconds={timeout_seconds!r}: expected a number of seconds, from 0 up")
     tachograph = runtime.current()
     payload = {
         "tool_name": tool_name,
@@ -89,9 +90,9 @@ def request_approval(
         "reason": reason,
         "timeout_seconds": timeout_seconds,
     }
-    record = tachograph.guard(tachograph.approvals.ask, payload) if tachograph.hooks.enabled else None
-    known = call_id if record is None else tachograph.approvals.call_id(record)
-    return Approval(record, known or "", tool_name)
+    record = tachograph.guard(tachograph.approvals.ask, payload) if tachograph.enabled else None
+    known = clean_id(call_id) if record is None else tachograph.approvals.call_id(record)
+    return Approval(record, known or f"approval-{new_id()}", tool_name)
 
 
 def decide(
@@ -114,12 +115,22 @@ def decide(
     Raises:
         ValueError: for a decision that is none.
     """
+    _decide({"call_id": call_id}, clean_id(session_id), decision, modified_arguments, decided_by)
+
+
+def _decide(
+    known: Mapping[str, Any],
+    session_id: str | None,
+    decision: str,
+    modified_arguments: Mapping[str, Any] | None,
+    decided_by: str | None,
+) -> None:
     word = decision_of(decision)
     if word is None:
         raise ValueError(f"decision={decision!r}: expected one of: {', '.join(DECISIONS)}")
     tachograph = runtime.current()
-    if tachograph.hooks.enabled:
-        payload = {"call_id": call_id, "decision": word, "modified_args": modified_arguments, "decided_by": decided_by}
+    if tachograph.enabled:
+        payload = {**known, "decision": word, "modified_args": modified_arguments, "decided_by": decided_by}
         tachograph.guard(tachograph.approvals.decide, payload, session_id)
 
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names, runtime
-from tachograph.context import clean_id
+from tachograph.context import Scope, clean_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tachograph.context import Scope
+    from tachograph.recorder import Recorder
 
 
 def emit(
@@ -42,24 +42,26 @@ def emit(
     if event_type not in names.EVENTS:
         raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
     tachograph = runtime.current()
-    if tachograph.hooks.enabled:
-        tachograph.guard(_report, tachograph, event_type, payload or {}, session_id, correlation_id, user_id)
+    if not tachograph.enabled:
+        return
+    if session_id is correlation_id is user_id is None:
+        tachograph.guard(tachograph.recorder.event, event_type, payload or {})
+    else:
+        tachograph.guard(_report, tachograph.recorder, event_type, payload or {}, session_id, correlation_id, user_id)
 
 
-def _report(tachograph: runtime.Runtime, event_type: str, payload: Mapping[str, Any], *ids: str | None) -> None:
-    recorder = tachograph.recorder
-    recorder.event(event_type, payload, scope=_scope(recorder.scope(), *(clean_id(given) for given in ids)))
-
-
-def _scope(around: Scope, session_id: str | None, correlation_id: str | None, user_id: str | None) -> Scope:
-    elsewhere = session_id is not None and session_id != around.session_id
-    return around._replace(
-        session_id=session_id or around.session_id,
-        correlation_id=correlation_id or (None if elsewhere else around.correlation_id),
-        user_id=user_id or (None if elsewhere else around.user_id),
-        operation=None if elsewhere else around.operation,
-        explicit=around.explicit or session_id is not None,
-    )
+def _report(recorder: Recorder, event_type: str, payload: Mapping[str, Any], *ids: str | None) -> None:
+    session_id, correlation_id, user_id = (None if given is None else clean_id(given) for given in ids)
+    around = recorder.scope()
+    if session_id is not None and session_id != around.session_id:
+        scope = Scope(session_id, correlation_id, user_id, explicit=True)
+    else:
+        scope = around._replace(
+            correlation_id=correlation_id or around.correlation_id,
+            user_id=user_id or around.user_id,
+            explicit=around.explicit or session_id is not None,
+        )
+    recorder.event(event_type, payload, scope)
 
 
 # ---------------------------------------------------------------------------------------------------------- sessions

@@ -127,7 +127,9 @@ REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran w
 TASK_ID: Final = _attribute(
     "tachograph.task.id", str, "the program's own id of a task, on what runs directly in it too"
 )
-TASK_DESCRIPTION: Final = _attribute("tachograph.task.description", str, "what the task is, in the program's words")
+TASK_DESCRIPTION: Final = _attribute(
+    "tachograph.task.description", str, "what is to be done, in the program's or its user's words", local=True
+)
 TASK_CATEGORY: Final = _attribute("tachograph.task.category", str, "kind of task, such as an SOP's category")
 APPROVAL_REASON: Final = _attribute("tachograph.approval.reason", str, "why a human is asked")
 APPROVAL_TIMEOUT: Final = _attribute("tachograph.approval.timeout", float, "seconds after which nobody has decided")

@@ -251,6 +251,7 @@ class Hooks:
         self.recorder = recorder
         self.guard = guard
         self.enabled = True
+        self.uninstalled = False
         # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
         self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
         self.rows: dict[str, Hook] = {}
@@ -276,7 +277,7 @@ class Hooks:
 
         def hook(member: type) -> None:
             for attribute in attributes:
-                if self.enabled and attribute in vars(member):
+                if not self.uninstalled and attribute in vars(member):
                     self.install(probe(member, attribute))
 
         for member in (root, *descendants(root)):
@@ -304,7 +305,7 @@ class Hooks:
 
     def uninstall(self) -> None:
         """Put everything back as it was. A patch that somebody put over ours stays; ours is then without effect."""
-        self.enabled = False
+        self.enabled, self.uninstalled = False, True
         for owner, patches in list(self._patched.items()):
             for attribute, reference in patches.items():
                 patch, present = reference(), vars(owner).get(attribute)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
+_WORD = re.compile(r"[\w.:-]{1,100}")
 _WHOLE = True  # an operation that is told of at once, beginning and end
 
 
@@ -57,6 +59,7 @@ class Recorder:
         config: what may be captured, and the bound on open operations.
         process_session: gives the session of work nobody put into one.
         around: gives the operation around work that no context places, if there is one.
+        listened: whether log events go anywhere.
         clock: nanoseconds since the epoch.
     """
 
@@ -71,6 +74,7 @@ class Recorder:
         config: Config,
         process_session: Callable[[], str],
         around: Callable[[], Live | None] = lambda: None,
+        listened: Callable[[], bool] = lambda: True,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tracer = tracer
@@ -83,6 +87,7 @@ class Recorder:
         self._prices = Prices(config.prices)
         self._process_session = process_session
         self._around = around
+        self._listened = listened
         self.now = self._clock = clock
         self._open: dict[str, Live] = {}
         self.attendance = Attendance.of(())
@@ -94,7 +99,9 @@ class Recorder:
     # ---------------------------------------------------------------------------------------------------- scope
     def scope(self, context: Context | None = None) -> Scope:
         """What holds around the code that runs now; the process session where nothing else does."""
-        scope = current(context) or from_baggage(context)
+        if context is None:
+            context = get_current()
+        scope = current(context) or (from_baggage(context) if context else None)
         if scope is None:
             return Scope(self._process_session())
         if not scope.session_id:
@@ -130,6 +137,7 @@ class Recorder:
         """An operation starts; in ``base``, by default the current context."""
         if not self._ready:
             self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
+            self._guard(self._prices.ready)  # and prices to be read
             self._ready = True
         if start.parent is not None:
             base = start.parent.context(base)
@@ -198,7 +206,7 @@ class Recorder:
             live.add(facts)
         later = live.later
         outcome = later.pop(names.OUTCOME, outcome)
-        error_type, error_message = later.pop(names.ERROR_TYPE, None), None
+        error_type, error_message = later.pop(names.ERROR_TYPE, None), later.pop(names.EXCEPTION_MESSAGE, None)
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
             error_message = self._message(error)
@@ -249,14 +257,30 @@ class Recorder:
         for live in list(self._open.values()):
             self.end(live, "abandoned")
 
+    def failure(self, error: BaseException | str) -> Facts:
+        """What is known of an error that is told of rather than raised: its type and what it says.
+
+        A text that is one word is a type; of any other the type is not known.
+        """
+        if isinstance(error, BaseException):
+            return {names.ERROR_TYPE: type(error).__name__, names.EXCEPTION_MESSAGE: self._message(error)}
+        if _WORD.fullmatch(error):
+            return {names.ERROR_TYPE: error}
+        return {names.ERROR_TYPE: "error", names.EXCEPTION_MESSAGE: self._message(Exception(error))}
+
     def over(self, start: Start, start_ns: int, end_ns: int, error: BaseException | str | None = None) -> None:
         """An operation that is over, told after the fact."""
         scope, base = self._placed(get_current())
         inside: Live | None = scope.operation
         run = run_of(inside)
         facts = {**start.facts, **(_place_of_run(inside, run) if start.kind == "agent" else {})}
+        if scope.conversation_id is not None:
+            facts[names.CONVERSATION_ID] = scope.conversation_id
+        around = trace.get_current_span(base).get_span_context()
+        around_id = format_span_id(around.span_id) if around.is_valid else None
+        failure = {} if error is None else self.failure(error)
         record = Operation(
-            os.urandom(8).hex(),
+            "",
             start.kind,
             start.name,
             scope.session_id,
@@ -264,15 +288,13 @@ class Recorder:
             start_ns,
             end_ns,
             "ok" if error is None else "error",
+            failure.get(names.ERROR_TYPE),
+            failure.get(names.EXCEPTION_MESSAGE),
             agent=None if run is None else run.record.name,
-            parent_id=None if inside is None else inside.record.id,
+            parent_id=around_id if inside is None else inside.record.id,
             user_id=scope.user_id,
             attributes=facts,
         )
-        if isinstance(error, str):
-            record = record._replace(error_type=error)
-        elif error is not None:
-            record = record._replace(error_type=type(error).__name__, error_message=self._message(error))
         if start.kind == "model":
             self._guard(self._price, record, facts)
         self.write(record, base)
@@ -280,15 +302,17 @@ class Recorder:
     def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
         """An operation that is over, in both writings at once; its span has these events on it.
 
-        Gives the record as it was written, by the ids of its trace.
+        Gives the record as it was written, by the ids of its trace; one without an id has its span's.
         """
         span = self._guard(self._whole_span, record, base)
         around = trace.get_current_span(base).get_span_context()
         written = around if span is None else span.get_span_context()
         if not written.is_valid or written.span_id == around.span_id:
-            span = None
+            span, point = None, record.id or os.urandom(8).hex()
         else:
             record = record._replace(trace_id=format_trace_id(written.trace_id))
+            point = format_span_id(written.span_id)
+        record = record if record.id else record._replace(id=point)
         self._guard(self._ledger.apply, record)
         for ended in self.attendance.ended[record.kind]:
             self._guard(ended, record, _WHOLE)
@@ -296,7 +320,7 @@ class Recorder:
             for event in events:
                 self._guard(self._copy, event, span)
             self._guard(self._end_span, span, record, {}, None)
-        self._guard(self._instruments.ended, record, span)
+        self._guard(self._instruments.ended, record.with_ids(point, record.trace_id), span)
         return record
 
     def _whole_span(self, record: Operation, base: Context) -> Span:
@@ -309,7 +333,7 @@ class Recorder:
             codec.span_name(record),
             base,
             SpanKind.CLIENT if record.kind == "model" else SpanKind.INTERNAL,
-            {**attributes, names.OPERATION_ID: record.id},
+            {**attributes, names.OPERATION_ID: record.id} if record.id else attributes,
             start_time=record.start_ns,
             record_exception=False,
             set_status_on_exception=False,
@@ -322,7 +346,7 @@ class Recorder:
             self._guard(happened, event)
         self._guard(self._emit, event, base)
 
-    def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:
+    def event(self, event_type: str, payload: Mapping[str, Any], scope: Scope | None = None) -> None:
         """Something happened: to the ledger, as a log event, and onto the current span.
 
         Args:
@@ -333,20 +357,21 @@ class Recorder:
         if event_type in self.carried:
             self.carried[event_type](event_type, payload, scope)
             return
-        scope = scope or self.scope()
-        around = trace.get_current_span().get_span_context()
+        base = get_current()
+        scope = scope or self.scope(base)
+        around = trace.get_current_span(base).get_span_context()
         event = Event(
-            id=new_id(),
-            type=event_type,
-            session_id=scope.session_id,
-            correlation_id=scope.correlation_id,
-            timestamp_ns=self._clock(),
-            trace_id=format_trace_id(around.trace_id) if around.is_valid else None,
-            span_id=format_span_id(around.span_id) if around.is_valid else None,
-            user_id=scope.user_id,
-            payload=plain_payload(payload, self.capturing),
+            os.urandom(16).hex(),
+            event_type,
+            scope.session_id,
+            scope.correlation_id,
+            self._clock(),
+            format_trace_id(around.trace_id) if around.is_valid else None,
+            format_span_id(around.span_id) if around.is_valid else None,
+            scope.user_id,
+            plain_payload(payload, self.capturing),
         )
-        self.tell(event, get_current())
+        self.tell(event, base)
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
     def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:
@@ -419,18 +444,23 @@ class Recorder:
         self._emit(event, base)
 
     def _emit(self, event: Event, context: Context) -> None:
+        span = trace.get_current_span(context) if self._config.span_events else trace.INVALID_SPAN
+        copied, sent = span.is_recording(), self._listened()
+        if not (copied or sent):
+            return
         attributes = codec.event_attributes(event, content=self.capturing is not None)
         name = names.EVENT_PREFIX + event.type
-        record = LogRecord(
-            timestamp=event.timestamp_ns,
-            context=context,
-            severity_number=SeverityNumber.INFO,
-            event_name=name,
-            attributes=attributes,
-        )
-        self._guard(self._send, record)
-        if self._config.span_events:
-            trace.get_current_span(context).add_event(name, attributes, event.timestamp_ns)
+        if sent:
+            record = LogRecord(
+                timestamp=event.timestamp_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=name,
+                attributes=attributes,
+            )
+            self._guard(self._send, record)
+        if copied:
+            span.add_event(name, attributes, event.timestamp_ns)
 
     def _copy(self, event: Event, span: Span) -> None:
         attributes = codec.event_attributes(event, content=self.capturing is not None)

@@ -113,6 +113,7 @@ class Runtime:
             config=config,
             process_session=self.process_session,
             around=self.begun.around,
+            listened=self.providers.listened,
             clock=clock or time.time_ns,
         )
         self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._pending_elsewhere)
@@ -121,6 +122,7 @@ class Runtime:
         self.recorder.attendance = Attendance.of(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
+        self.hooks.enabled = config.enabled
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
@@ -163,6 +165,10 @@ class Runtime:
         self.wants_summary |= before.wants_summary
         self.offers_summary |= before.offers_summary
         self.providers.inherit(before.providers)
+        self.begun.inherit(before.begun)
+        self.approvals.inherit(before.approvals)
+        self.subscriptions.inherit(before.subscriptions)
+        self._attend_subscriptions()
         before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
@@ -180,13 +186,18 @@ class Runtime:
 
     def _exceeded(self, record: Operation, metric: str, value: float, limit: float) -> None:
         scope = Scope(record.session_id, record.correlation_id, record.user_id)
-        self.recorder.event("threshold_exceeded", {"metric": metric, "value": value, "limit": limit}, scope=scope)
+        self.recorder.event("threshold_exceeded", {"metric": metric, "value": value, "limit": limit}, scope)
 
     def subscribe(self, handler: Callable[[Entry], Any], **filters: str | None) -> Subscription:
         """Tell ``handler`` of what happens from now on; see :meth:`tachograph.subscriptions.Subscriptions.add`."""
         subscription = self.subscriptions.add(handler, **filters)
-        self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
+        self._attend_subscriptions()
         return subscription
+
+    def _attend_subscriptions(self) -> None:
+        # Only where somebody listens: the others pay nothing.
+        if self.subscriptions.stats()["active"]:
+            self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
 
     @property
     def enabled(self) -> bool:

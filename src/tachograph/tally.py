@@ -49,7 +49,7 @@ def outermost(run: Operation) -> bool:
 def expired(asked: Operation, moment_ns: int) -> bool:
     """Whether an approval's time was up at a moment."""
     timeout = asked.attributes.get(names.APPROVAL_TIMEOUT)
-    return timeout is not None and moment_ns > asked.start_ns + round(timeout * 1_000_000_000)
+    return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
 
 
 @dataclass(slots=True)

@@ -51,7 +51,7 @@ class Thresholds(Attendant):
         self._limits = dict(limits)
         self._metrics = metrics
         self._report = report
-        self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._said: OrderedDict[tuple[str, str], object] = OrderedDict()
 
     def ended(self, record: Operation, whole: bool) -> None:  # noqa: ARG002, FBT001 - every attendant's signature
         """A model call or an agent run has ended."""
@@ -59,8 +59,8 @@ class Thresholds(Attendant):
         for figure, limit in self._limits.items():
             value = _READ[figure](metrics)
             key = record.session_id, figure
-            if value > limit and key not in self._said:
-                self._said[key] = None
+            mine = object()  # whoever of several threads puts its own there says it
+            if value > limit and self._said.setdefault(key, mine) is mine:
                 if len(self._said) > _MAX_SAID:
                     self._said.popitem(last=False)
                 self._report(record, figure, round(value, 6), limit)

@@ -74,10 +74,15 @@ def _approval(record: Operation, now_ns: int, calls: list[Operation]) -> dict[st
         "argument_names": list(facts.get(names.APPROVAL_NAMES, ())),
         "arguments_digest": facts.get(names.APPROVAL_DIGEST),
         "modified_digest": facts.get(names.APPROVAL_EDITED_DIGEST),
-        "execution": _execution(
-            [call for call in calls if record.end_ns is not None and call.start_ns >= record.end_ns]
-        ),
+        "execution": _execution([call for call in calls if _allowed(call, record)]),
     }
+
+
+def _allowed(call: Operation, approval: Operation) -> bool:
+    """Whether a call ran after the decision; one that asked for it itself was under way, and went on."""
+    if approval.end_ns is None or call.outcome in ("refused", "waiting"):
+        return False
+    return call.start_ns >= approval.end_ns or call.id == approval.parent_id
 
 
 def _execution(calls: list[Operation]) -> dict[str, Any] | None:

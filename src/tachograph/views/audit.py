@@ -79,6 +79,11 @@ def check_filters(event_type: str | None, category: str | None) -> None:
         raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
 
 
+def types_of(record: Record) -> frozenset[str]:
+    """Types of entries that a record may give."""
+    return _OF_TYPE[record.type] if isinstance(record, Event) else _GIVEN.get(record.kind, _NONE)
+
+
 def last_moment(record: Record) -> int:
     """When the last entry of a record is, in nanoseconds since the epoch."""
     return record.timestamp_ns if isinstance(record, Event) else record.end_ns or record.start_ns
@@ -168,7 +173,8 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         **shown(facts, output_messages=names.OUTPUT_MESSAGES),
     )
     if alone:
-        yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
+        noted = shown(facts, environment=names.ENVIRONMENT, code_changes=names.CODE_CHANGES)
+        yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome, **noted)
 
 
 def _model(call: Operation) -> Iterator[_Timed]:
@@ -247,9 +253,32 @@ def _task(task: Operation) -> Iterator[_Timed]:
     known = {"task_id": facts.get(names.TASK_ID) or task.id, "description": facts.get(names.TASK_DESCRIPTION)}
     yield _at_start(task, 0, "task_started", **known, sop_category=facts.get(names.TASK_CATEGORY))
     if task.end_ns is not None:
-        yield _at_end(
-            task, 7, "task_completed", **known, status=task.outcome, duration_ms=milliseconds(task.duration_ns)
-        )
+        noted = shown(facts, environment=names.ENVIRONMENT, code_changes=names.CODE_CHANGES)
+        took = milliseconds(task.duration_ns)
+        yield _at_end(task, 7, "task_completed", **known, status=task.outcome, duration_ms=took, **noted)
 
 
 _OF_KIND = {"agent": _agent, "model": _model, "tool": _tool, "task": _task}
+_GIVEN = {
+    kind: frozenset(types)
+    for kind, types in {
+        "agent": (
+            "task_started",
+            "agent_switched",
+            "agent_processing_started",
+            "agent_error",
+            "agent_processing_completed",
+            "task_completed",
+        ),
+        "model": ("llm_request_started", "llm_request_completed", "llm_request_failed"),
+        "tool": (
+            "tool_execution_requested",
+            "tool_execution_started",
+            "tool_execution_completed",
+            "tool_execution_failed",
+        ),
+        "task": ("task_started", "task_completed"),
+    }.items()
+}
+_OF_TYPE = {name: frozenset({name}) for name in names.EVENTS}
+_NONE: frozenset[str] = frozenset()

@@ -203,7 +203,7 @@ def _request(call: Operation) -> dict[str, Any]:
     prompt = call.attributes.get(names.INPUT_TOKENS)
     completion = call.attributes.get(names.OUTPUT_TOKENS)
     known = prompt is not None or completion is not None
-    return {
+    request = {
         "timestamp": timestamp(call.start_ns),
         "model": call.name,
         "duration_ms": milliseconds(call.duration_ns),
@@ -214,6 +214,6 @@ def _request(call: Operation) -> dict[str, Any]:
         "has_tool_calls": bool(call.attributes.get(names.RESPONSE_TOOL_CALLS)),
         "success": call.outcome == "ok",
         "error": call.error_message or call.error_type,
-        **custom(call.attributes),
         **shown(call.attributes, input_messages=names.INPUT_MESSAGES, output_messages=names.OUTPUT_MESSAGES),
     }
+    return {**request, **{name: value for name, value in custom(call.attributes).items() if name not in request}}
