@@ -204,7 +204,7 @@ class Approvals:
         timeout, arguments = payload.get("timeout_seconds"), payload.get("arguments")
         facts: dict[str, Any] = {
             names.APPROVAL_REASON: _text(payload.get("reason")),
-            names.APPROVAL_TIMEOUT: float(timeout) if is_timeout(timeout) else None,
+            names.APPROVAL_TIMEOUT: float(timeout) if timeout is not None and is_timeout(timeout) else None,
         }
         if arguments is not None:
             facts |= {

@@ -50,6 +50,7 @@ _SUBJECTS: Final[dict[str, str]] = {
 }
 _MAX_BLOCKS: Final = 10_000
 _MAX_FIELDS: Final = 100
+_MAX_BITS: Final = 63  # that backends hold
 
 
 class Handle:
@@ -167,7 +168,7 @@ class Block:
         if inside is None and not self._entered:
             return
         # In another context than it was entered in, as the two halves of a fixture are, it is the one entered last.
-        live, token = self._entered.popitem() if inside is None else self._entered.pop(id(inside))
+        live, token = self._entered.popitem()[1] if inside is None else self._entered.pop(id(inside))
         tachograph = runtime.current()
         try:
             token.var.reset(token)  # OpenTelemetry's detach logs a traceback where it cannot
@@ -514,7 +515,7 @@ def _custom(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in itertools.islice(fields.items(), _MAX_FIELDS):
         if isinstance(value, str):
             found[names.CUSTOM + name] = clipped(value, MAX_FIELD)
-        elif type(value) in (int, float, bool):
+        elif type(value) in (float, bool) or _is_whole(value):
             found[names.CUSTOM + name] = value
     return found
 
@@ -525,4 +526,8 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if _is_whole(value) and value >= 0 else None
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and value.bit_length() <= _MAX_BITS

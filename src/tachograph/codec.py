@@ -37,6 +37,7 @@ _SUBJECTS: Final[dict[str, str]] = {
     "plan": names.AGENT_NAME,
     "model": names.REQUEST_MODEL,
     "tool": names.TOOL_NAME,
+    "approval": names.TOOL_NAME,
 }
 _BY_AGENT: Final = frozenset({"plan", "tool"})
 """Kinds whose ``gen_ai.agent.name``, known from the start, is the run they are in unless another is given."""
@@ -167,11 +168,15 @@ def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
     }
     payload = event.payload if content else outlined(event.payload)
     for name, value in payload.items():
-        attributes[name] = value if type(value) in _SENT_AS_IS else _sent(value)
+        kind = type(value)
+        plain = value.bit_length() <= _MAX_BITS if kind is int else kind in _SENT_AS_IS
+        attributes[name] = value if plain else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-_SENT_AS_IS: Final = (str, int, float, bool, type(None))
+_SENT_AS_IS: Final = (str, float, bool, type(None))
+_MAX_BITS: Final = 63
+"""A whole number that needs more breaks the exporter, and with it all that is sent together."""
 
 
 def _sent(value: Any) -> Any:

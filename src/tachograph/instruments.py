@@ -98,7 +98,7 @@ class Instruments:
             names.SESSION_ERRORS: self._per_session(lambda metrics: [(metrics.errors, {})]),
             names.SESSION_ACTIVE: self._per_session(lambda metrics: [(metrics.active_requests, {})]),
             names.SESSION_APPROVALS: self._per_session(_approvals),
-            names.SESSION_COST: self._per_session(lambda m: [(m.cost["amount"], {})] if m.cost["amount"] else []),
+            names.SESSION_COST: self._per_session(_cost),
             names.SESSION_DURATION: self._per_session(lambda m: [(m.processing_duration_ms / 1_000, {})]),
         }
         self._made: dict[str, Any] = {}
@@ -282,7 +282,13 @@ def _approvals(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
     for decisions in metrics.hitl.values():
         for decision, count in decisions.items():
             counts[decision] = counts.get(decision, 0) + count
-    return [(count, {names.APPROVAL_DECISION: decision}) for decision, count in counts.items() if count]
+    # Those of none too: what is pending no more is to be seen at zero.
+    return [(count, {names.APPROVAL_DECISION: decision}) for decision, count in counts.items()]
+
+
+def _cost(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
+    amount = metrics.cost["amount"]
+    return [] if amount is None else [(amount, {})]
 
 
 def _tokens(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
