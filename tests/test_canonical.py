@@ -81,7 +81,7 @@ def test_what_is_no_record_is_said(text: str) -> None:
         record_from_text(text)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "1", '{"models":{"m":[1,2,3,4,5,6]}}', '{"nonsense":1}'])
+@pytest.mark.parametrize("text", ["", "[]", "1", '{"models":{"m":[1,2,3,4,5,6,7,8,9]}}', '{"nonsense":1}'])
 def test_what_is_no_tally_is_said(text: str) -> None:
     """Text that is no tally raises an error that shows it."""
     with pytest.raises(ValueError, match="is no tally"):

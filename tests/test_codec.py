@@ -215,7 +215,7 @@ def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Ste
         ("model", {names.REQUEST_MODEL: "gpt-4.1"}, "chat gpt-4.1"),
         ("tool", {names.TOOL_NAME: "search"}, "execute_tool search"),
         ("code", {}, "execute_code"),
-        ("approval", {}, "approval"),
+        ("approval", {names.TOOL_NAME: "search"}, "approval search"),
         ("other", {}, "operation"),
     ],
 )

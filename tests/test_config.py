@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tachograph.config import CONFIG_FILE_VARIABLE, Config, ConfigError
+from tachograph.config import CONFIG_FILE_VARIABLE, FIGURES, Config, ConfigError
 
 A_STORE = os.path.abspath("/a/c.db")  # noqa: PTH100 - as the program says it, on every system
 
 # Field: default; what may be given in code, in the environment and in TOML, and what is read from each.
+PRICES = Path(__file__).parent / "data" / "prices.toml"
 SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]]] = {
     "enabled": (True, (False, False), ("off", False), ("false", False)),
     "session_id": (None, ("a", "a"), (" b ", "b"), ('"c"', "c")),
@@ -32,6 +34,21 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
         ('"event_only"', "event_only"),
     ),
     "max_content": (8_192, (1_000, 1_000), ("2000", 2_000), ("1000000", 1_000_000)),
+    "prices": (
+        None,
+        ({"m": {"input": 1, "output": 2}}, {"m": {"input": 1, "output": 2}}),
+        (str(PRICES), {"m": {"input": 3, "output": 4.5, "reasoning": 6}}),
+        ("{ m = { input = 1, output = 2.5, cached = 0 } }", {"m": {"input": 1, "output": 2.5, "cached": 0}}),
+    ),
+    "environment": (True, (False, False), ("0", False), ("false", False)),
+    "environment_variables": ((), (["A"], ("A",)), ("A, B,", ("A", "B")), ('["c"]', ("c",))),
+    "code_changes": (False, (True, True), ("yes", True), ("true", True)),
+    "thresholds": (
+        None,
+        ({"cost": 1}, {"cost": 1.0}),
+        ("cost=1.5, error_rate=0.1", {"cost": 1.5, "error_rate": 0.1}),
+        ("{ total_tokens = 1000 }", {"total_tokens": 1000.0}),
+    ),
     "metric_sessions": (100, (0, 0), ("7", 7), ("100000", 100_000)),
     "metric_keys": (
         ("session",),
@@ -58,6 +75,10 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
     "audit_interval": (60.0, (0.1, 0.1), ("2", 2.0), ("86400", 86_400.0)),
 }
 BOOLEAN = "expected 1 or 0 (also true/false, yes/no, on/off)"
+ONE_PRICE = (
+    "'m': expected input and output, and cached and reasoning if they differ: dollars per million tokens, from 0 up"
+)
+LIMITS = f"expected a number from 0 up for each of some of: {', '.join(FIGURES)}"
 TEXT = "expected a text that is not empty"
 PLACE = "expected a path, or 1 for the default place, or 0 for none"
 
@@ -72,6 +93,19 @@ BAD: list[tuple[str, Any, str]] = [
     ("capture_content", "yes", "expected one of: no_content, span_only, event_only, span_and_event"),
     ("capture_content", 1, "expected one of: no_content, span_only, event_only, span_and_event"),
     ("max_content", 999, "expected a whole number from 1000 to 1000000"),
+    ("prices", 3, "expected a table by model name"),
+    ("prices", {"m": {"input": 1}}, ONE_PRICE),
+    ("prices", {"m": {"input": 1, "output": -1}}, ONE_PRICE),
+    ("prices", {"m": {"input": 1, "output": 1, "batch": 1}}, ONE_PRICE),
+    ("prices", {"m": {"input": 1, "output": math.inf}}, ONE_PRICE),
+    ("environment", "maybe", BOOLEAN),
+    ("code_changes", "git", BOOLEAN),
+    ("thresholds", "cost", LIMITS),
+    ("thresholds", "cost=", LIMITS),
+    ("thresholds", "cost=nan", LIMITS),
+    ("thresholds", "money=3", LIMITS),
+    ("thresholds", {"cost": -1}, LIMITS),
+    ("thresholds", 3, LIMITS),
     ("metric_sessions", -1, "expected a whole number from 0 to 100000"),
     ("metric_sessions", 100_001, "expected a whole number from 0 to 100000"),
     ("metric_sessions", "many", "expected a whole number from 0 to 100000"),
@@ -251,6 +285,16 @@ def test_a_table_that_is_none_is_refused(project: Path) -> None:
     (project / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")
     with pytest.raises(ConfigError, match=r"tool\.tachograph is not a table; write \[tool\.tachograph\]"):
         Config.read(environ={}, directory=project)
+
+
+@pytest.mark.parametrize("content", [None, b"[m", b"\xff"])
+def test_a_file_of_prices_must_be_readable(content: bytes | None, tmp_path: Path) -> None:
+    """A file of prices that is missing or no TOML is named, with what it should be."""
+    file = tmp_path / "prices.toml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"TACHOGRAPH_PRICES: .* cannot be read as TOML: .* tables by model"):
+        Config.read(environ={"TACHOGRAPH_PRICES": str(file)}, directory=tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------------- bad values

@@ -190,7 +190,7 @@ class TestLedgers(Ledgers.TestCase):  # type: ignore[name-defined,misc]
 def test_an_unknown_session_is_zeros() -> None:
     """Asking for a session or a request that nobody has heard of gives zeros and makes no session."""
     ledger = ledger_of([operation(1)])
-    nothing = {"amount": None, "currency": "USD", "complete": True, "unpriced_models": []}
+    nothing = {"amount": 0.0, "currency": "USD", "complete": True, "unpriced_models": []}
     assert SessionMetrics(session_id="x", cost=nothing) == ledger.session_metrics("x")
     assert SessionMetrics(session_id="s", cost=nothing) == ledger.session_metrics("s", "x")
     assert (

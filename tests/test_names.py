@@ -84,7 +84,7 @@ def test_tables_are_whole() -> None:
             assert set(name) <= set("abcdefghijklmnopqrstuvwxyz_.")
     for metric in names.METRICS.values():
         assert metric.attributes == tuple(name for name in metric.attributes if name in names.ATTRIBUTES)
-        assert metric.unit == "s" or (metric.unit[0], metric.unit[-1]) == ("{", "}")
+        assert metric.unit in ("s", "USD") or (metric.unit[0], metric.unit[-1]) == ("{", "}")
         assert (metric.instrument == "histogram") == (metric.buckets is not None)
     assert {category for category, _ in names.EVENTS.values()} == {
         "session",
@@ -162,7 +162,13 @@ def work(captured: Capture) -> None:
     recorder.end(begin("tool", "search", coder, facts=tool_facts), "error", {}, KeyError("x"))
     recorder.end(begin("tool", "made_up", coder, refused=True), "refused", {}, ValueError("no such tool"))
     recorder.end(begin("code", "python", coder), "ok")
-    recorder.end(begin("approval", "search", coder), "waiting")
+    recorder.end(begin("model", "gpt-4.1", coder, facts=dict(MODEL_FACTS)), "ok", MODEL_RESULTS)
+    token = attach(coder.context())
+    approvals = captured.runtime.approvals
+    approvals.ask({"tool_name": "search", "call_id": "call_1", "arguments": {"q": "x"}, "timeout_seconds": 60})
+    edit = {"call_id": "call_1", "decision": "EDIT", "modified_args": {"q": "y"}, "decided_by": "ada"}
+    approvals.decide(edit)
+    detach(token)
     recorder.end(begin("other", "GET", coder))
     error = ValueError("broken")
     recorder.end(coder, "error", {names.STEPS: 3, names.RECOVERED: ("ParsingError",)}, error)
@@ -203,7 +209,7 @@ def test_spans_are_of_the_conventions_kind(worked: Capture) -> None:
         "execute_tool search",
         "refused_tool",
         "execute_code",
-        "approval",
+        "approval search",
         "operation",
     }
 
@@ -252,6 +258,9 @@ def test_log_events_are_of_the_table(worked: Capture) -> None:
         names.MODEL_EXCEPTION,
         "tachograph.agent_switched",
         "tachograph.message_added",
+        "tachograph.tool_approval_required",
+        "tachograph.hitl_approval_requested",
+        "tachograph.hitl_decision_made",
     }
     for record in events:
         ours = (record.event_name or "").removeprefix(names.EVENT_PREFIX)

@@ -47,6 +47,15 @@ def run_team() -> None:
         team.main()
 
 
+def dollars(model: str, bill: Any) -> float:
+    """What the bill comes to, by the prices OpenAI has published."""
+    read, cached, written = {"gpt-4.1": (2, 0.5, 8), "gpt-4.1-mini": (0.4, 0.1, 1.6), "o4-mini": (1.1, 0.275, 4.4)}[
+        model
+    ]
+    plain = bill.prompt_tokens - bill.cached_tokens
+    return (plain * read + bill.cached_tokens * cached + bill.completion_tokens * written) / 1_000_000
+
+
 def shape(span: ReadableSpan, spans: dict[str, ReadableSpan]) -> dict[str, Any]:
     """What of a span is the same in every run."""
     parent = spans.get(format_span_id(span.parent.span_id)) if span.parent else None
@@ -99,6 +108,7 @@ def test_bill(server: ScriptedLLM, settings: dict[str, Any]) -> None:
             "total_tokens": bill.total_tokens,
             "cached_tokens": bill.cached_tokens,
             "reasoning_tokens": bill.reasoning_tokens,
+            "cost": pytest.approx(dollars(model, bill), abs=1e-12),
         }
         for model, bill in server.bill().items()
     }

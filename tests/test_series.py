@@ -23,7 +23,8 @@ def sessions_of(points: list[tuple[str, dict[str, Any], Any]], metric: str) -> s
 def work(captured: Capture, session_id: str) -> None:
     with tachograph.session(session_id):
         recorder = captured.runtime.recorder
-        recorder.end(recorder.begin(Start("model", "m")), "ok", {names.INPUT_TOKENS: 1})
+        recorder.end(recorder.begin(Start("model", "m")), "ok", {names.INPUT_TOKENS: 1, names.COST: 0.5})
+        tachograph.request_approval(tool_name="write_file", call_id="call_1")
 
 
 def test_sessions_have_their_series_however_many_there_were() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.records import MILLISECOND, OUTCOMES, History, event, histories, operation
 from tachograph import names
@@ -75,12 +77,41 @@ def test_tokens_count_whatever_the_outcome(outcome: Outcome) -> None:
         "completion_tokens": 2,
         "cached_tokens": 1,
         "reasoning_tokens": 1,
+        "cost": 0,
+        "priced": 0,
+        "unpriced": 1,
     }
     nothing = dict.fromkeys(counted, 0)
-    assert {"m": counted, "n": {**nothing, "requests": 1}} == {
+    assert {"m": counted, "n": {**nothing, "requests": 1, "unpriced": 1}} == {
         name: dataclasses.asdict(model) for name, model in tally.models.items()
     }
-    assert {**counted, "requests": 2} == dataclasses.asdict(tally.tokens)
+    assert {**counted, "requests": 2, "unpriced": 2} == dataclasses.asdict(tally.tokens)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "facts", "expected"),
+    [
+        ("ok", {names.COST: 0.1}, (100_000_000_000, 1, 0)),
+        ("error", {names.COST: 0.1}, (100_000_000_000, 1, 0)),
+        ("ok", {names.COST: 0.0}, (0, 1, 0)),
+        ("ok", {}, (0, 0, 1)),
+        ("error", {names.OUTPUT_TOKENS: 1}, (0, 0, 1)),
+        ("error", {}, (0, 0, 0)),
+    ],
+)
+def test_a_call_is_priced_unpriced_or_used_nothing(
+    outcome: Outcome, facts: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    """What a call costs is summed in whole units; a price nobody knows is counted, unless nothing was used."""
+    model = tally_of([operation(1, name="m", outcome=outcome, attributes=facts)]).models["m"]
+    assert expected == (model.cost, model.priced, model.unpriced)
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=30))
+def test_costs_add_up_to_the_last_unit(microdollars: list[int]) -> None:
+    """However many calls there were, the sum of what they cost is exact."""
+    calls = [operation(n, attributes={names.COST: cost / 1_000_000}) for n, cost in enumerate(microdollars, 1)]
+    assert sum(microdollars) * 1_000_000 == tally_of(calls).tokens.cost
 
 
 @pytest.mark.parametrize(
@@ -220,11 +251,44 @@ def test_a_switch_counts_before_the_run_has_ended() -> None:
 
 
 # ------------------------------------------------------------------------------------------------ all the rest
-@pytest.mark.parametrize("kind", ["task", "plan", "code", "approval", "other"])
+@pytest.mark.parametrize("kind", ["plan", "code", "other"])
 def test_what_contains_or_accompanies_work_is_no_work(kind: Kind) -> None:
-    """Tasks, plans, code executions, approvals and foreign spans count nothing, whatever their attributes say."""
+    """Plans, code executions and foreign spans count nothing, whatever their attributes say."""
     facts = {names.INPUT_TOKENS: 3, names.SWITCH_FROM: "a", names.RESPONSE_TOOL_CALLS: 1, names.RECOVERED: ("E",)}
     assert changes(operation(1, kind, "x", outcome="error", error_type="E", attributes=facts)) == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [({}, 1), ({names.NESTED: True}, 0), ({names.TASK_ID: "t"}, 0)],
+    ids=["outermost", "in a run", "in a task"],
+)
+def test_an_outermost_run_is_a_task(facts: dict[str, Any], expected: int) -> None:
+    """An agent run counts as a task unless it is part of another run, or of a task that the program speaks of."""
+    assert expected == tally_of([operation(1, "agent", "a", attributes=facts)]).tasks
+
+
+def test_a_task_is_one_task() -> None:
+    """A task counts as one and as nothing else."""
+    assert changes(operation(1, "task", "x", outcome="error", error_type="E")) == {"tasks": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "after", "expected"),
+    [
+        (operation(1, "approval", "t", attributes={names.APPROVAL_DECISION: "EDIT"}), 0, "EDIT"),
+        (operation(1, "approval", "t"), 0, "EXPIRED"),
+        (operation(1, "approval", "t", took=None), 10_000, "pending"),
+        (operation(1, "approval", "t", took=None, attributes={names.APPROVAL_TIMEOUT: 5.0}), 5, "pending"),
+        (operation(1, "approval", "t", took=None, attributes={names.APPROVAL_TIMEOUT: 5.0}), 5.1, "EXPIRED"),
+        (operation(1, "approval", "t", took=None, attributes={names.APPROVAL_TIMEOUT: math.inf}), 10**6, "pending"),
+        (operation(1, "approval", "t", took=None, attributes={names.APPROVAL_TIMEOUT: math.nan}), 10**6, "pending"),
+    ],
+)
+def test_an_approval_is_decided_pending_or_expired(asked: Operation, after: float, expected: str) -> None:
+    """An approval counts once for its tool, as what became of it, or as what it is at the moment somebody looks."""
+    tally = tally_of([asked]).now(moment_ns=asked.start_ns + round(after * 1_000_000_000))
+    assert ({"t": {expected: 1}}, 1) == (tally.hitl, tally.tools["t"].requires_approval)
 
 
 def test_events_count_what_they_alone_report() -> None:

@@ -8,16 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tachograph import events
 from tachograph import runtime as _runtime
+from tachograph.by_hand import (
+    Handle,
+    agent,
+    end_task,
+    model,
+    record_agent_execution,
+    record_llm_call,
+    record_tool_usage,
+    start_task,
+    switch,
+    task,
+    tool,
+)
 from tachograph.config import ConfigError
+from tachograph.decisions import Approval, approvals, decide, request_approval
 from tachograph.exporters import LedgerSpanExporter
 from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
 from tachograph.runtime import Runtime
+from tachograph.safe import error_summary, reset_errors, safe
 from tachograph.sessions import bind, correlation, session
 from tachograph.sources import SourceError
 from tachograph.sources import default_place as _default_place
 from tachograph.sources import open_source as _open_source
+from tachograph.subscriptions import Subscription
 from tachograph.summary import session_summary as _session_summary
 from tachograph.version import VERSION
 from tachograph.views.session import SessionMetrics
@@ -25,6 +42,7 @@ from tachograph.views.timeline import Timeline, TimelineEntry
 from tachograph.views.totals import Totals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -37,32 +55,56 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "Approval",
     "ConfigError",
+    "Handle",
     "IntegrationError",
     "Ledger",
     "LedgerSpanExporter",
     "Runtime",
     "SessionMetrics",
     "SourceError",
+    "Subscription",
     "Timeline",
     "TimelineEntry",
     "Totals",
     "__version__",
+    "agent",
+    "approvals",
     "audit_log",
     "bind",
     "clear_session",
     "correlation",
+    "decide",
+    "disable",
+    "enable",
+    "end_task",
+    "error_summary",
+    "events",
     "init",
+    "is_enabled",
     "ledger",
     "metrics",
+    "model",
     "read",
+    "record_agent_execution",
+    "record_llm_call",
+    "record_tool_usage",
+    "request_approval",
+    "reset_errors",
+    "safe",
     "session",
     "session_metrics",
     "sessions",
     "shutdown",
+    "start_task",
     "stats",
+    "subscribe",
     "summary",
+    "switch",
+    "task",
     "timeline",
+    "tool",
 ]
 
 
@@ -110,6 +152,21 @@ def read(place: str | Path | None = None) -> Source:
 def ledger() -> Ledger:
     """The ledger of this process: a source like any other, to be served or followed."""
     return _runtime.current().ledger
+
+
+def enable() -> None:
+    """Record again after :func:`disable`."""
+    _runtime.current().enable(on=True)
+
+
+def disable() -> None:
+    """Record nothing until :func:`enable`: hooks stay where they are, and look at nothing."""
+    _runtime.current().enable(on=False)
+
+
+def is_enabled() -> bool:
+    """Whether work is recorded."""
+    return _runtime.current().enabled
 
 
 def session_metrics(session_id: str, correlation_id: str | None = None) -> SessionMetrics:
@@ -161,6 +218,28 @@ def timeline(*, session_id: str | None = None, correlation_id: str | None = None
 def summary(session_id: str) -> str:
     """A session in a few lines of text."""
     return _session_summary(session_metrics(session_id))
+
+
+def subscribe(
+    handler: Callable[[dict[str, Any]], Any],
+    *,
+    event_type: str | None = None,
+    category: str | None = None,
+    session_id: str | None = None,
+) -> Subscription:
+    """Tell ``handler`` of every entry of the audit log from now on, in order, in a thread of its own.
+
+    Args:
+        handler: a function or coroutine function of one entry. What it raises is counted and goes no further.
+        event_type: only entries of this type.
+        category: only entries of this category.
+        session_id: only entries of this session.
+
+    Raises:
+        ValueError: for a type or category that does not exist.
+        TypeError: for a handler that cannot be called.
+    """
+    return _runtime.current().subscribe(handler, event_type=event_type, category=category, session_id=session_id)
 
 
 def stats() -> dict[str, Any]:

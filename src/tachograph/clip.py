@@ -7,6 +7,7 @@ does not fit is cut inside its strings, so that the JSON stays valid, or left ou
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 
 CUT_BESIDES: Final = 4_000
 """Characters read beyond a cut, so that a secret the cut would go through is seen whole."""
+
+MAX_NAMES: Final = 50
+"""Names of arguments that are listed."""
+
+MAX_FIELD: Final = 4_000
+"""Characters of one field of an event that are sent."""
+
+_MAX_WHOLE: Final = 100
+"""Levels that a digest goes down."""
 
 _MAX_DEPTH = 8
 _MIN_DEPTH = 3  # a message, its parts, a part
@@ -48,6 +58,36 @@ def _fitted(value: Any, room: int, share: int) -> Any:
 def as_json(value: Any) -> str:
     """The JSON of a plain value; a text as it is."""
     return value if type(value) is str else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON: the same for the same values, whatever order their keys are in.
+
+    Of what is no plain value only the type is in it. It proves a value that is known; one of few possible values can
+    be guessed from it.
+    """
+    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any, depth: int = 0) -> Any:
+    """``value`` whole, as JSON can have it: of built-in types only, as nothing of the host's is called."""
+    kind = type(value)
+    if depth < _MAX_WHOLE:
+        if issubclass(kind, dict):
+            return {_canonical_key(key, depth): _canonical(item, depth + 1) for key, item in dict.items(value)}
+        if issubclass(kind, (list, tuple)):
+            return [_canonical(item, depth + 1) for item in (list if issubclass(kind, list) else tuple).__iter__(value)]
+        if kind in (set, frozenset):
+            return sorted(json.dumps(_canonical(item, depth + 1), sort_keys=True) for item in value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if kind is int and value.bit_length() > _MAX_BITS:
+        return hex(value)
+    return value if kind in _PLAIN else f"<{kind.__name__}>"
+
+
+def _canonical_key(key: Any, depth: int) -> str:
+    return key if type(key) is str else f"<{type(key).__name__}> {json.dumps(_canonical(key, depth + 1))}"
 
 
 class Pieces:

@@ -11,6 +11,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph import names
+from tachograph.clip import MAX_FIELD, as_json, clipped
+from tachograph.content import outlined
 from tachograph.records import Event, Kind, Operation, Outcome
 from tachograph.spans import typed
 
@@ -36,6 +38,7 @@ _SUBJECTS: Final[dict[str, str]] = {
     "plan": names.AGENT_NAME,
     "model": names.REQUEST_MODEL,
     "tool": names.TOOL_NAME,
+    "approval": names.TOOL_NAME,
 }
 _BY_AGENT: Final = frozenset({"plan", "tool"})
 """Kinds whose ``gen_ai.agent.name``, known from the start, is the run they are in unless another is given."""
@@ -46,6 +49,7 @@ _FIELDS: Final = frozenset(
         names.ERROR_TYPE,
         names.EXCEPTION_MESSAGE,
         names.KIND,
+        names.OPERATION_ID,
         names.OPERATION_NAME,
         names.OUTCOME,
         names.PARENT_ID,
@@ -59,6 +63,10 @@ _FIELDS: Final = frozenset(
 
 _EVENT_FIELDS: Final = (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
 _ALL_KINDS: Final = get_args(Kind)
+_WITH_LOCAL: Final = frozenset({"task", "approval"})
+"""Kinds of which something is known from the start that is never sent."""
+
+_LOCAL: Final = frozenset(attribute.name for attribute in names.ATTRIBUTES.values() if attribute.local)
 
 
 def start_attributes(operation: Operation, *, span_parent_id: str | None, refused: bool = False) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None, refuse
     attributes: dict[str, Any] = {
         names.SESSION_ID: operation.session_id,
         names.CORRELATION_ID: operation.correlation_id,
-        **operation.attributes,
+        **(sendable(operation.attributes) if kind in _WITH_LOCAL else operation.attributes),
     }
     # A refused call ran nothing: it must not look like an execution to whoever counts execute_tool spans.
     if kind in OPERATION_NAMES and not refused:
@@ -89,6 +97,11 @@ def start_attributes(operation: Operation, *, span_parent_id: str | None, refuse
     if operation.parent_id is not None and operation.parent_id != span_parent_id:
         attributes[names.PARENT_ID] = operation.parent_id
     return attributes
+
+
+def sendable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes without those that are kept here and never sent."""
+    return {name: value for name, value in attributes.items() if name not in _LOCAL}
 
 
 def end_attributes(
@@ -127,7 +140,7 @@ def operation_from_span(span: ReadSpan) -> Operation | None:
     told = span.status_text if span.failed else facts.get(names.EXCEPTION_MESSAGE)
     outcome = facts.get(names.OUTCOME) or ("error" if span.failed else "ok")
     return Operation(
-        id=span.span_id,
+        id=facts.get(names.OPERATION_ID) or span.span_id,
         kind=cast("Kind", kind),
         name=facts.get(names.SUBJECT, facts.get(_SUBJECTS.get(str(kind), ""), "")),
         session_id=session_id,
@@ -145,16 +158,37 @@ def operation_from_span(span: ReadSpan) -> Operation | None:
     )
 
 
-def event_attributes(event: Event) -> dict[str, Any]:
-    """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out."""
+def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
+    """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out.
+
+    Args:
+        event: what happened.
+        content: whether prompts, arguments and results are sent; else only the names of their parts and a digest.
+    """
     attributes = {
         names.EVENT_ID: event.id,
         names.SESSION_ID: event.session_id,
         names.CORRELATION_ID: event.correlation_id,
         names.USER_ID: event.user_id,
-        **event.payload,
     }
+    payload = event.payload if content else outlined(event.payload)
+    for name, value in payload.items():
+        kind = type(value)
+        plain = value.bit_length() <= _MAX_BITS if kind is int else kind in _SENT_AS_IS
+        attributes[name] = value if plain else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+_SENT_AS_IS: Final = (str, float, bool, type(None))
+_MAX_BITS: Final = 63
+"""A whole number that needs more breaks the exporter, and with it all that is sent together."""
+
+
+def _sent(value: Any) -> Any:
+    """A value as spans can hold one too: a list of texts stays one, anything else is JSON."""
+    if isinstance(value, (list, tuple)) and all(type(part) is str for part in value):
+        return list(value)
+    return as_json(clipped(value, MAX_FIELD))
 
 
 def events_from_span(span: ReadSpan) -> Iterator[Event]:

@@ -9,19 +9,33 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+FIGURES: Final = (
+    "agent_switches",
+    "average_duration_ms",
+    "average_tokens_per_request",
+    "cost",
+    "error_rate",
+    "errors",
+    "total_requests",
+    "total_tokens",
+)
+"""What of a session can be limited."""
 
 CONFIG_FILE_VARIABLE: Final = "TACHOGRAPH_CONFIG"
 
@@ -128,6 +142,47 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(str(part).strip().lower() for part in parts if str(part).strip())
 
 
+def _prices(value: Any) -> Mapping[str, Mapping[str, float]]:
+    """A table, or the path of a TOML file that is one."""
+    if isinstance(value, str):
+        try:
+            value = tomllib.loads(Path(value).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"cannot be read as TOML: {error}; give the path of a file of tables by model") from None
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a table by model name")  # noqa: TRY004 - one kind of error for every bad setting
+    for model, prices in value.items():
+        known = prices if isinstance(prices, Mapping) else {}
+        numbers = all(type(price) in (int, float) and 0 <= price < math.inf for price in known.values())
+        if not {"input", "output"} <= known.keys() <= {"input", "output", "cached", "reasoning"} or not numbers:
+            raise ValueError(
+                f"{model!r}: expected input and output, and cached and reasoning if they differ: "
+                "dollars per million tokens, from 0 up"
+            )
+    return value
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    return tuple(str(part).strip() for part in parts if str(part).strip())
+
+
+def _thresholds(value: Any) -> Mapping[str, float]:
+    """A table, or ``cost=1.5,error_rate=0.1``."""
+    if isinstance(value, str):
+        value = dict(part.partition("=")[::2] for part in value.split(","))
+    message = f"expected a number from 0 up for each of some of: {', '.join(FIGURES)}"
+    if not isinstance(value, Mapping):
+        raise ValueError(message)  # noqa: TRY004 - one kind of error for every bad setting
+    try:
+        limits = {str(name).strip(): float(limit) for name, limit in value.items()}
+    except (TypeError, ValueError):
+        raise ValueError(message) from None
+    if not limits.keys() <= set(FIGURES) or not all(0 <= limit < math.inf for limit in limits.values()):
+        raise ValueError(message)
+    return limits
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("expected a text that is not empty")
@@ -186,6 +241,27 @@ class Config:
         "TACHOGRAPH_MAX_CONTENT",
         _whole(1_000, 1_000_000),
         "characters of captured content per attribute",
+    )
+    prices: Mapping[str, Mapping[str, float]] | None = _setting(
+        None, "TACHOGRAPH_PRICES", _prices, "dollars per million tokens by model, over the published prices"
+    )
+    environment: bool = _setting(
+        default=True,
+        variable="TACHOGRAPH_ENVIRONMENT",
+        read=_boolean,
+        meaning="note system, Python, folder and user with a session's record; never sent",
+    )
+    environment_variables: tuple[str, ...] = _setting(
+        (), "TACHOGRAPH_ENVIRONMENT_VARIABLES", _words, "variables noted with it; no others are looked at"
+    )
+    code_changes: bool = _setting(
+        default=False,
+        variable="TACHOGRAPH_CODE_CHANGES",
+        read=_boolean,
+        meaning="note which files and lines an outermost task or run changed, by git",
+    )
+    thresholds: Mapping[str, float] | None = _setting(
+        None, "TACHOGRAPH_THRESHOLDS", _thresholds, "limits on a session's figures, told of as threshold_exceeded"
     )
     metric_sessions: int = _setting(
         100,

@@ -12,7 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tachograph.clip import CUT_BESIDES, Beginning, as_json, clipped
+from tachograph import names
+from tachograph.clip import CUT_BESIDES, MAX_FIELD, MAX_NAMES, Beginning, as_json, clipped, digest
+from tachograph.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 """``role`` and ``parts``, as the GenAI conventions have it."""
 
+_SHORT = 160
 _MAX_PARSED = 100_000
 _LEAST = 200  # less room than this is not worth a message's beginning
 _SAMPLE = 32_000
@@ -49,6 +52,37 @@ def capturing(config: Config) -> Capturing | None:
     if where == "no_content":
         return None
     return Capturing(config.max_content, spans=where != "event_only", events=where != "span_only")
+
+
+# ---------------------------------------------------------------------------------------------- of one event
+def plain_payload(payload: Mapping[str, Any], capturing: Capturing | None) -> dict[str, Any]:
+    """An event's payload as plain values of our own: of content the outline, unless it is captured."""
+    limit = MAX_FIELD if capturing is None else capturing.limit
+    found: dict[str, Any] = {}
+    for name, value in (payload if capturing is not None else outlined(payload)).items():
+        kind = type(value)
+        if kind is int or kind is float or kind is bool:
+            found[str(name)] = value
+        elif kind is str and len(value) < _SHORT and value.isascii():
+            found[str(name)] = redacted(value)  # as it would come out, at a tenth of the cost
+        elif value is not None:
+            found[str(name)] = clipped(value, limit)
+    return found
+
+
+def outlined(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same, with the names of its parts and a digest in the place of content."""
+    if names.CONTENT_FIELDS.isdisjoint(payload):
+        return payload
+    found: dict[str, Any] = {}
+    for name, value in payload.items():
+        if name not in names.CONTENT_FIELDS or value is None:
+            found[name] = value
+            continue
+        if type(value) is dict:
+            found[f"{name}_names"] = [key for key in value if type(key) is str][:MAX_NAMES]
+        found[f"{name}_digest"] = digest(value)
+    return found
 
 
 # ------------------------------------------------------------------------------------------- of one operation

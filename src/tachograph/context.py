@@ -119,6 +119,10 @@ def clean_id(value: object) -> str | None:
     of the host, nor do we ask it for its class.
     """
     kind = type(value)
+    if kind is str:
+        given = cast("str", value)
+        if given.isascii() and given.isprintable() and given == given.strip() and 0 < len(given) <= MAX_ID_CHARS:
+            return given  # as nearly all are
     if kind is uuid.UUID:
         return cast("uuid.UUID", value).hex
     if issubclass(kind, str):

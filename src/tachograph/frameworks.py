@@ -106,7 +106,7 @@ class Frameworks:
         self._guard(self._load, status)
 
     def _load(self, status: Status) -> None:
-        if not self._hooks.enabled or self.statuses[status.integration.name].state == "installed":
+        if self._hooks.uninstalled or self.statuses[status.integration.name].state == "installed":
             return
         name = status.integration.name
         self.statuses[name] = Status(status.integration, "failed", status.version, "see the log")

@@ -27,7 +27,7 @@ class Guard:
         strict: raise instead of swallowing. For our own tests.
     """
 
-    __slots__ = ("_swallowed", "strict")
+    __slots__ = ("_forgotten", "_swallowed", "strict")
 
     MAX_SITES = 200
     """Sites are our own function names, so few; the bound is for the case that a bug makes them many."""
@@ -35,6 +35,7 @@ class Guard:
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self._swallowed: dict[str, int] = {}
+        self._forgotten: dict[str, int] = {}
 
     def __call__(self, function: Callable[..., T], *args: Any, default: Any = None) -> T | Any:
         """``function(*args)``, or ``default`` when that raises.
@@ -51,9 +52,26 @@ class Guard:
                 self._swallow(function, error)
             return default
 
+    def keep(self, site: str, error: Exception, default: Any = None) -> Any:
+        """Keep a failure that was caught where ``site`` says, and give ``default``.
+
+        For the host's own functions that we call: a strict guard keeps them too, as they are no fault of ours.
+        """
+        with contextlib.suppress(Exception):
+            self._count(site, error)
+        return default
+
+    def reset(self) -> None:
+        """Forget all failures so far. A metric counts on, as a counter never falls."""
+        swallowed, self._swallowed = self._swallowed, {}
+        for site, count in swallowed.items():
+            self._forgotten[site] = self._forgotten.get(site, 0) + count
+
     def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
         # No look at host values here.
-        site = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self._count(getattr(function, "__qualname__", None) or type(function).__qualname__, error)
+
+    def _count(self, site: str, error: Exception) -> None:
         if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
             site = "other"
         first = site not in self._swallowed
@@ -68,9 +86,12 @@ class Guard:
             )
 
     def swallowed(self) -> dict[str, int]:
-        """Failures kept from the host so far, by the function of ours that failed."""
+        """Failures kept from the host since they were last forgotten, by the function of ours that failed."""
         return dict(self._swallowed)
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        """Sites and counts, for the self metrics."""
-        return iter(list(self._swallowed.items()))
+        """Sites and counts since the beginning, for the self metrics."""
+        counts = dict(self._forgotten)
+        for site, count in list(self._swallowed.items()):
+            counts[site] = counts.get(site, 0) + count
+        return iter(list(counts.items()))

@@ -51,6 +51,10 @@ _MODEL_POINT: Final = (
 )
 
 
+_DECIDED: Final = (names.TOOL_NAME, names.APPROVAL_DECISION)
+_PRICED: Final = _MODEL_POINT[:3]
+
+
 class Instruments:
     """All instruments of :data:`tachograph.names.METRICS`, on one meter.
 
@@ -82,7 +86,7 @@ class Instruments:
         self._judged: MeterProvider | None = None
         self._collected_first = False
         self._waiting: deque[Operation] = deque()
-        self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent}
+        self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent, "approval": self._approval}
         self._observed: dict[str, Callable[[], Iterable[Observation]]] = {
             names.SESSIONS_ACTIVE: self._active_sessions,
             names.SWALLOWED: self._swallowed,
@@ -93,6 +97,8 @@ class Instruments:
             names.SESSION_SWITCHES: self._per_session(lambda metrics: [(metrics.agent_switches, {})]),
             names.SESSION_ERRORS: self._per_session(lambda metrics: [(metrics.errors, {})]),
             names.SESSION_ACTIVE: self._per_session(lambda metrics: [(metrics.active_requests, {})]),
+            names.SESSION_APPROVALS: self._per_session(_approvals),
+            names.SESSION_COST: self._per_session(_cost),
             names.SESSION_DURATION: self._per_session(lambda m: [(m.processing_duration_ms / 1_000, {})]),
         }
         self._made: dict[str, Any] = {}
@@ -159,6 +165,10 @@ class Instruments:
         for name, token_type in ((names.INPUT_TOKENS, "input"), (names.OUTPUT_TOKENS, "output")):
             if name in facts:
                 usage.record(facts[name], {**point, names.TOKEN_TYPE: token_type}, context)
+        if names.COST in facts:
+            self._made[names.SPENT].add(
+                facts[names.COST], {name: point[name] for name in _PRICED if name in point}, context
+            )
         if names.TIME_TO_FIRST_CHUNK in facts:
             self._made[names.FIRST_CHUNK].record(facts[names.TIME_TO_FIRST_CHUNK], point, context)
         if call.outcome == "error":
@@ -186,6 +196,11 @@ class Instruments:
                 1, {names.AGENT_NAME: run.name, names.ERROR_TYPE: run.error_type or ""}, context
             )
         self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
+
+    def _approval(self, asked: Operation, context: Context) -> None:
+        point = {name: asked.attributes[name] for name in _DECIDED if name in asked.attributes}
+        self._made[names.APPROVALS].add(1, point, context)
+        self._made[names.APPROVAL_WAIT].record(_span_seconds(asked), point, context)
 
     # ------------------------------------------------------------------------------------------- at collection
     @property
@@ -260,6 +275,20 @@ def _requests(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
         (metrics.failed_requests, {names.OUTCOME: "error"}),
         (metrics.incomplete_requests, {names.OUTCOME: "incomplete"}),
     ]
+
+
+def _approvals(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
+    counts: dict[str, int] = {}
+    for decisions in metrics.hitl.values():
+        for decision, count in decisions.items():
+            counts[decision] = counts.get(decision, 0) + count
+    # Those of none too: what is pending no more is to be seen at zero.
+    return [(count, {names.APPROVAL_DECISION: decision}) for decision, count in counts.items()]
+
+
+def _cost(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:
+    amount = metrics.cost["amount"]
+    return [] if amount is None else [(amount, {})]
 
 
 def _tokens(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:

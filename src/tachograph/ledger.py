@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 import weakref
 from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -49,6 +50,7 @@ class Ledger:
         max_records: ended operations and events kept for audit log and timeline.
         max_names: agents, tools and models listed per table.
         guard: around the folding of each record; one it cannot fold costs no other.
+        clock: nanoseconds since the epoch; tells whether an approval's time is up.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class Ledger:
         max_records: int = 10_000,
         max_names: int = 200,
         guard: Guard | None = None,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._max_sessions = max_sessions
         self._max_requests = max_requests
         self._max_records = max_records
         self._max_names = max_names
         self._guard = guard or Guard()
+        self._clock = clock
         self._inbox: deque[Record] = deque()
         self._total = self._tally()
         self._sessions: OrderedDict[str, Tally] = OrderedDict()
@@ -266,7 +270,7 @@ class Ledger:
     def _now(self, tally: Tally | None, under_way: list[Operation]) -> Tally | None:
         if tally is None and under_way:
             tally = self._tally()
-        return None if tally is None else tally.now(under_way)
+        return None if tally is None else tally.now(under_way, self._clock())
 
     def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
         """Figures of a session, or of one request within it; zeros where nothing is known."""
@@ -286,12 +290,12 @@ class Ledger:
     def metrics(self) -> Totals:
         """Figures over everything recorded, evicted sessions included."""
         with self._reading():
-            return totals_view(self._total.now(self._told(hidden=True)))
+            return totals_view(self._total.now(self._told(hidden=True), self._clock()))
 
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view(EVERYTHING, self._total.now(self._told(hidden=True)))
+            return session_view(EVERYTHING, self._total.now(self._told(hidden=True), self._clock()))
 
     def audit_log(
         self,

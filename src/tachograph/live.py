@@ -71,6 +71,7 @@ class Live:
         "outer",
         "record",
         "span",
+        "task",
         "watch",
     )
 
@@ -81,6 +82,8 @@ class Live:
         self.record = record
         self.span = span
         self.agent = agent
+        around: Live | None = outer.operation
+        self.task: Live | None = around if around is None or around.kind == "task" else around.task
         self.claim: tuple[str, Any] | None = None
         self.content = start.content
         self.data = start.data

@@ -24,6 +24,8 @@ class Attribute:
     name: str
     type: type
     brief: str
+    local: bool = False
+    """Kept in the ledger and the store, and never sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ ATTRIBUTES: dict[str, Attribute] = {}
 METRICS: dict[str, Metric] = {}
 
 
-def _attribute(name: str, kind: type, brief: str) -> str:
-    ATTRIBUTES[name] = Attribute(name, kind, brief)
+def _attribute(name: str, kind: type, brief: str, *, local: bool = False) -> str:
+    ATTRIBUTES[name] = Attribute(name, kind, brief, local)
     return name
 
 
@@ -118,16 +120,42 @@ ACTIVE_SECONDS: Final = _attribute(
 REQUEST_MESSAGES: Final = _attribute("tachograph.request.messages", int, "messages sent to the model")
 REQUEST_TOOLS: Final = _attribute("tachograph.request.tools", int, "tools offered to the model")
 RESPONSE_TOOL_CALLS: Final = _attribute("tachograph.response.tool_calls", int, "tool calls in the model's answer")
+COST: Final = _attribute("tachograph.cost.amount", float, "dollars the call costs, where its model's price is known")
 ATTEMPTS: Final = _attribute("tachograph.request.attempts", int, "tries one model call took, where more than one")
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 TASK_ID: Final = _attribute(
     "tachograph.task.id", str, "the program's own id of a task, on what runs directly in it too"
 )
-TASK_DESCRIPTION: Final = _attribute("tachograph.task.description", str, "what the task is, in the program's words")
+TASK_DESCRIPTION: Final = _attribute(
+    "tachograph.task.description", str, "what is to be done, in the program's or its user's words", local=True
+)
 TASK_CATEGORY: Final = _attribute("tachograph.task.category", str, "kind of task, such as an SOP's category")
+APPROVAL_REASON: Final = _attribute("tachograph.approval.reason", str, "why a human is asked")
+APPROVAL_TIMEOUT: Final = _attribute("tachograph.approval.timeout", float, "seconds after which nobody has decided")
+APPROVAL_DECISION: Final = _attribute("tachograph.approval.decision", str, "APPROVE, EDIT, REJECT or EXPIRED")
+APPROVAL_LATE: Final = _attribute("tachograph.approval.late_decision", str, "what was decided when it had expired")
+APPROVAL_BY: Final = _attribute("tachograph.approval.decided_by", str, "who decided")
+APPROVAL_NAMES: Final = _attribute("tachograph.approval.argument_names", tuple, "names of the arguments asked about")
+APPROVAL_DIGEST: Final = _attribute("tachograph.approval.arguments_digest", str, "SHA-256 of the arguments' JSON")
+APPROVAL_EDITED_NAMES: Final = _attribute(
+    "tachograph.approval.modified_names", tuple, "names of the arguments a human changed, added or took away"
+)
+APPROVAL_EDITED_DIGEST: Final = _attribute(
+    "tachograph.approval.modified_digest", str, "SHA-256 of the modified arguments' JSON"
+)
+APPROVAL_ARGUMENTS: Final = _attribute(
+    "tachograph.approval.arguments", str, "JSON of the arguments asked about, redacted and cut", local=True
+)
+APPROVAL_EDITED: Final = _attribute(
+    "tachograph.approval.modified_arguments", str, "JSON of the arguments a human gave instead", local=True
+)
 CUSTOM: Final = "tachograph.field."
 """What a program adds to a record itself has this before its own name."""
+ENVIRONMENT: Final = _attribute("tachograph.environment", str, "JSON of what the program ran in", local=True)
+CODE_CHANGES: Final = _attribute(
+    "tachograph.code.changes", str, "JSON of the files and lines a task changed", local=True
+)
 EVENT_ID: Final = _attribute("tachograph.event.id", str, "id of the audit entry, the same wherever it is written")
 OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a log event belongs to")
 EXPORT_GAPS: Final = _attribute(
@@ -181,6 +209,11 @@ EVENTS: Final[dict[str, tuple[str, bool]]] = {
     "threshold_exceeded": ("system", True),
 }
 
+CONTENT_FIELDS: Final = frozenset(
+    {"arguments", "changes", "content", "message", "modified_args", "original_args", "result"}
+)
+"""Fields of an event's payload that hold what people and programs said: kept here, and sent as names and a digest."""
+
 # ----------------------------------------------------------------------------------------------------- metrics
 # Buckets of the GenAI conventions, as the released OpenTelemetry helper has them.
 _SECONDS = tuple(0.01 * 2**n for n in range(14))
@@ -227,6 +260,20 @@ SWITCHES: Final = _metric(
 AGENT_ERRORS: Final = _metric(
     "tachograph.agent.errors", "counter", "{error}", "agent runs that ended in an error", (AGENT_NAME, ERROR_TYPE)
 )
+APPROVALS: Final = _metric(
+    "tachograph.approvals", "counter", "{approval}", "approvals decided or expired", (TOOL_NAME, APPROVAL_DECISION)
+)
+APPROVAL_WAIT: Final = _metric(
+    "tachograph.approval.wait.duration",
+    "histogram",
+    "s",
+    "time from asking a human to the decision",
+    (TOOL_NAME, APPROVAL_DECISION),
+    tuple(float(4**n) for n in range(10)),
+)
+SPENT: Final = _metric(
+    "tachograph.cost", "counter", "USD", "what model calls cost, as far as prices are known", (*_MODEL[1:4],)
+)
 SESSIONS_ACTIVE: Final = _metric(
     "tachograph.sessions.active", "observable_gauge", "{session}", "sessions with an operation open"
 )
@@ -262,6 +309,16 @@ SESSION_ERRORS: Final = _metric(
 )
 SESSION_ACTIVE: Final = _metric(
     "tachograph.session.active_requests", "observable_gauge", "{request}", "model calls in flight", _SESSION
+)
+SESSION_APPROVALS: Final = _metric(
+    "tachograph.session.approvals",
+    "observable_gauge",
+    "{approval}",
+    "approvals by what became of them; pending ones too",
+    (*_SESSION, APPROVAL_DECISION),
+)
+SESSION_COST: Final = _metric(
+    "tachograph.session.cost", "observable_gauge", "USD", "what model calls cost, as far as prices are known", _SESSION
 )
 SESSION_DURATION: Final = _metric(
     "tachograph.session.duration", "observable_gauge", "s", "time outermost agent runs took, summed", _SESSION

@@ -13,7 +13,7 @@ import asyncio
 import functools
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import wrapt
 from opentelemetry.context import attach, get_current
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from tachograph.live import Facts, Live
     from tachograph.recorder import Recorder
     from tachograph.records import Outcome
+
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class Call(Watch):
@@ -192,7 +195,7 @@ class _Driver:
         facts = None if self._probe.ended is None else self._guard(self._probe.ended, call)
         if call.live is not None:
             error = call.error  # the probe may have put another in its place
-            self.recorder.end(call.live, "ok" if error is None else _outcome(error), facts, error)
+            self.recorder.end(call.live, "ok" if error is None else outcome_of(error), facts, error)
         elif facts and call.inside is not None:
             call.inside.add(facts)
         # An exception holds the frames it passed through, and they this call: do not close that circle.
@@ -215,10 +218,20 @@ class _Driver:
         return streamed(result, stream)
 
 
-def _outcome(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> Outcome:
+    """How an operation ends that this leaves."""
     if isinstance(error, GeneratorExit):
         return "abandoned"
     return "interrupted" if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) else "error"
+
+
+def stand_in(function: F, probe: Probe, hooks: Callable[[], Hooks]) -> F:
+    """``function`` probed, by the hooks in force at each call; nothing is patched."""
+
+    def begin(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        return _Driver(probe, hooks()).begin(instance, args, kwargs)
+
+    return cast("F", StandIn(function, functools.partial(drive, hooks().guard, begin)))
 
 
 @dataclass(slots=True)
@@ -243,6 +256,7 @@ class Hooks:
         self.recorder = recorder
         self.guard = guard
         self.enabled = True
+        self.uninstalled = False
         # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
         self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
         self.rows: dict[str, Hook] = {}
@@ -268,7 +282,7 @@ class Hooks:
 
         def hook(member: type) -> None:
             for attribute in attributes:
-                if self.enabled and attribute in vars(member):
+                if not self.uninstalled and attribute in vars(member):
                     self.install(probe(member, attribute))
 
         for member in (root, *descendants(root)):
@@ -296,7 +310,7 @@ class Hooks:
 
     def uninstall(self) -> None:
         """Put everything back as it was. A patch that somebody put over ours stays; ours is then without effect."""
-        self.enabled = False
+        self.enabled, self.uninstalled = False, True
         for owner, patches in list(self._patched.items()):
             for attribute, reference in patches.items():
                 patch, present = reference(), vars(owner).get(attribute)

@@ -105,6 +105,12 @@ class Providers:
         """A meter, which may come to life later."""
         return metrics.get_meter(names.SCOPE, VERSION, self._meter_provider)
 
+    def listened(self) -> bool:
+        """Whether log events go anywhere, or may yet."""
+        if self._logger_provider is not None or not _is_proxy(_logs.get_logger_provider()):
+            return True
+        return not self._resolved and len(self._early) < _MAX_EARLY
+
     def emit(self, record: LogRecord) -> None:
         """Send a log event; one from before the first operation waits for the provider there will be by then."""
         if self._resolved or self._logger_provider is not None or not _is_proxy(_logs.get_logger_provider()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,16 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
-from tachograph.content import capturing
+from tachograph.attendant import Attendance
+from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, new_id
+from tachograph.cost import Prices
 from tachograph.live import Live, run_of
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
@@ -35,11 +38,13 @@ if TYPE_CHECKING:
     from tachograph.guard import Guard
     from tachograph.instruments import Instruments
     from tachograph.ledger import Ledger
-    from tachograph.live import Start
+    from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
+_WORD = re.compile(r"[\w.:-]{1,100}")
+_WHOLE = True  # an operation that is told of at once, beginning and end
 
 
 class Recorder:
@@ -53,10 +58,12 @@ class Recorder:
         guard: around each write.
         config: what may be captured, and the bound on open operations.
         process_session: gives the session of work nobody put into one.
+        around: gives the operation around work that no context places, if there is one.
+        listened: whether log events go anywhere.
         clock: nanoseconds since the epoch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is where everything meets
         self,
         *,
         tracer: Callable[[], Tracer],
@@ -66,6 +73,8 @@ class Recorder:
         guard: Guard,
         config: Config,
         process_session: Callable[[], str],
+        around: Callable[[], Live | None] = lambda: None,
+        listened: Callable[[], bool] = lambda: True,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tracer = tracer
@@ -75,9 +84,14 @@ class Recorder:
         self.guard = self._guard = guard
         self._config = config
         self.capturing = capturing(config)
+        self._prices = Prices(config.prices)
         self._process_session = process_session
-        self._clock = clock
+        self._around = around
+        self._listened = listened
+        self.now = self._clock = clock
         self._open: dict[str, Live] = {}
+        self.attendance = Attendance.of(())
+        self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
         ledger.attend(self.under_way)
         self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
@@ -85,12 +99,23 @@ class Recorder:
     # ---------------------------------------------------------------------------------------------------- scope
     def scope(self, context: Context | None = None) -> Scope:
         """What holds around the code that runs now; the process session where nothing else does."""
-        scope = current(context) or from_baggage(context)
+        if context is None:
+            context = get_current()
+        scope = current(context) or (from_baggage(context) if context else None)
         if scope is None:
             return Scope(self._process_session())
         if not scope.session_id:
             return Scope(self._process_session(), scope.correlation_id, scope.user_id)
         return scope
+
+    def _placed(self, base: Context) -> tuple[Scope, Context]:
+        """What holds in ``base``; work that no context places is in the operation there is around such work, if any."""
+        scope = self.scope(base)
+        around = self._around() if scope.operation is None else None
+        if around is None or (scope.explicit and scope.session_id != around.record.session_id):
+            return scope, base
+        base = around.context(base)
+        return self.scope(base), base
 
     def open(self, kind: Kind) -> list[Live]:
         """The operations of a kind under way, in any thread."""
@@ -112,25 +137,26 @@ class Recorder:
         """An operation starts; in ``base``, by default the current context."""
         if not self._ready:
             self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
+            self._guard(self._prices.ready)  # and prices to be read
             self._ready = True
         if start.parent is not None:
             base = start.parent.context(base)
         elif base is None:
             base = get_current()
-        scope = self.scope(base)
+        scope, base = self._placed(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
-        if start.kind == "agent" and agent is not None:
-            facts[names.NESTED] = True
+        if start.kind == "agent":
+            facts |= _place_of_run(parent, agent)
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
         current_span = trace.get_current_span(base)
         if parent is not None and current_span is parent.span:
             around_id: str | None = parent.record.id
         else:
-            around = current_span.get_span_context()
-            around_id = format_span_id(around.span_id) if around.is_valid else None
+            context = current_span.get_span_context()
+            around_id = format_span_id(context.span_id) if context.is_valid else None
         record = Operation(
             "",
             start.kind,
@@ -158,6 +184,8 @@ class Recorder:
         self._guard(self._ledger.stir)
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
+        for began in self.attendance.began[start.kind] if not start.refused else ():
+            self._guard(began, live)
         if names.SWITCH_FROM in facts:
             self._guard(self._switched, record, base)
         return live
@@ -170,7 +198,7 @@ class Recorder:
         error: BaseException | None = None,
     ) -> None:
         """An operation ends; a second end changes nothing."""
-        begun = live.record
+        begun, end_ns = live.record, self._clock()
         try:
             live.once.pop()
         except IndexError:
@@ -179,11 +207,10 @@ class Recorder:
             live.add(facts)
         later = live.later
         outcome = later.pop(names.OUTCOME, outcome)
-        error_type = error_message = None
+        error_type, error_message = later.pop(names.ERROR_TYPE, None), later.pop(names.EXCEPTION_MESSAGE, None)
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
-            if self._config.capture_errors == "message":
-                error_message = self._guard(error_text, error) or None
+            error_message = self._message(error)
         if begun.kind == "agent" and outcome == "error" and error is not None:
             if live.failures and _stems_from(error, live.failures):
                 later[names.HANDED_UP] = True
@@ -191,11 +218,17 @@ class Recorder:
                 # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
                 live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
         live.failures = []
+        if begun.kind == "model":
+            self._guard(self._price, begun, later)
         content = live.content
         kept = {} if content is None else self._guard(content.kept, default={})
-        end_ns = max(self._clock(), begun.start_ns)
+        for ending in self.attendance.ending[begun.kind]:
+            kept |= self._guard(ending, live) or {}
+        end_ns = max(end_ns, begun.start_ns)
         record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
         self._guard(self._ledger.apply, record)
+        for ended in self.attendance.ended[begun.kind]:
+            self._guard(ended, record, outcome == "refused")
         self._open.pop(begun.id, None)
         if live.span is not None:
             self._guard(self._end_span, live.span, record, later, content)
@@ -205,6 +238,14 @@ class Recorder:
                 self._guard(self._model_exception, record, live.context(live.base))
             if content is not None:
                 self._guard(self._details, live, record, content, live.context(live.base))
+
+    def _message(self, error: BaseException) -> str | None:
+        return self._guard(error_text, error) if self._config.capture_errors == "message" else None
+
+    def _price(self, call: Operation, later: Facts) -> None:
+        amount = self._prices.amount({**call.attributes, **later}, call.start_ns)
+        if amount is not None:
+            later[names.COST] = amount
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
@@ -217,23 +258,121 @@ class Recorder:
         for live in list(self._open.values()):
             self.end(live, "abandoned")
 
-    def event(self, event_type: str, payload: Mapping[str, Any], *, scope: Scope | None = None) -> None:
-        """Something happened that no operation carries: to the ledger, as a log event, and onto the current span."""
-        scope = scope or self.scope()
-        around = trace.get_current_span().get_span_context()
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            session_id=scope.session_id,
-            correlation_id=scope.correlation_id,
-            timestamp_ns=self._clock(),
-            trace_id=format_trace_id(around.trace_id) if around.is_valid else None,
-            span_id=format_span_id(around.span_id) if around.is_valid else None,
+    def failure(self, error: BaseException | str) -> Facts:
+        """What is known of an error that is told of rather than raised: its type and what it says.
+
+        A text that is one word is a type; of any other the type is not known.
+        """
+        if isinstance(error, BaseException):
+            return {names.ERROR_TYPE: type(error).__name__, names.EXCEPTION_MESSAGE: self._message(error)}
+        if _WORD.fullmatch(error):
+            return {names.ERROR_TYPE: error}
+        return {names.ERROR_TYPE: "error", names.EXCEPTION_MESSAGE: self._message(Exception(error))}
+
+    def over(self, start: Start, start_ns: int, end_ns: int, error: BaseException | str | None = None) -> None:
+        """An operation that is over, told after the fact."""
+        scope, base = self._placed(get_current())
+        inside: Live | None = scope.operation
+        run = run_of(inside)
+        facts = {**start.facts, **(_place_of_run(inside, run) if start.kind == "agent" else {})}
+        if scope.conversation_id is not None:
+            facts[names.CONVERSATION_ID] = scope.conversation_id
+        around = trace.get_current_span(base).get_span_context()
+        around_id = format_span_id(around.span_id) if around.is_valid else None
+        failure = {} if error is None else self.failure(error)
+        record = Operation(
+            "",
+            start.kind,
+            start.name,
+            scope.session_id,
+            scope.correlation_id or new_id(),
+            start_ns,
+            end_ns,
+            "ok" if error is None else "error",
+            failure.get(names.ERROR_TYPE),
+            failure.get(names.EXCEPTION_MESSAGE),
+            agent=None if run is None else run.record.name,
+            parent_id=around_id if inside is None else inside.record.id,
             user_id=scope.user_id,
-            payload=payload,
+            attributes=facts,
         )
+        if start.kind == "model":
+            self._guard(self._price, record, facts)
+        self.write(record, base)
+
+    def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
+        """An operation that is over, in both writings at once; its span has these events on it.
+
+        Gives the record as it was written, by the ids of its trace; one without an id has its span's.
+        """
+        span = self._guard(self._whole_span, record, base)
+        around = trace.get_current_span(base).get_span_context()
+        written = around if span is None else span.get_span_context()
+        if not written.is_valid or written.span_id == around.span_id:
+            span, point = None, record.id or os.urandom(8).hex()
+        else:
+            record = record._replace(trace_id=format_trace_id(written.trace_id))
+            point = format_span_id(written.span_id)
+        record = record if record.id else record._replace(id=point)
+        self._guard(self._ledger.apply, record)
+        for ended in self.attendance.ended[record.kind]:
+            self._guard(ended, record, _WHOLE)
+        if span is not None:
+            for event in events:
+                self._guard(self._copy, event, span)
+            self._guard(self._end_span, span, record, {}, None)
+        self._guard(self._instruments.ended, record.with_ids(point, record.trace_id), span)
+        return record
+
+    def _whole_span(self, record: Operation, base: Context) -> Span:
+        around = trace.get_current_span(base).get_span_context()
+        attributes = codec.start_attributes(
+            record._replace(attributes=codec.sendable(record.attributes)),
+            span_parent_id=format_span_id(around.span_id) if around.is_valid else None,
+        )
+        return self._tracer().start_span(
+            codec.span_name(record),
+            base,
+            SpanKind.CLIENT if record.kind == "model" else SpanKind.INTERNAL,
+            {**attributes, names.OPERATION_ID: record.id} if record.id else attributes,
+            start_time=record.start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+    def tell(self, event: Event, base: Context) -> None:
+        """An event to the ledger, as a log event, and onto the span of where it happened."""
         self._guard(self._ledger.apply, event)
-        self._guard(self._emit, event, get_current())
+        for happened in self.attendance.happened:
+            self._guard(happened, event)
+        self._guard(self._emit, event, base)
+
+    def event(self, event_type: str, payload: Mapping[str, Any], scope: Scope | None = None) -> None:
+        """Something happened: to the ledger, as a log event, and onto the current span.
+
+        Args:
+            event_type: one of :data:`tachograph.names.EVENTS`. What an operation carries goes to that operation.
+            payload: the fields of that type; of content only an outline is kept, unless it is captured.
+            scope: whose it is; by default that of the code that runs now.
+        """
+        if event_type in self.carried:
+            self.carried[event_type](event_type, payload, scope)
+            return
+        base = get_current()
+        scope = scope or self.scope(base)
+        around = trace.get_current_span(base).get_span_context()
+        event = Event(
+            os.urandom(16).hex(),
+            event_type,
+            scope.session_id,
+            scope.correlation_id,
+            self._clock(),
+            format_trace_id(around.trace_id) if around.is_valid else None,
+            format_span_id(around.span_id) if around.is_valid else None,
+            scope.user_id,
+            plain_payload(payload, self.capturing),
+        )
+        self.tell(event, base)
 
     def audit_head(self, writer: str, entries: int, link: str, keyed: bool) -> None:  # noqa: FBT001 - a guard's call
         """Where the store's audit chain stands, to whatever collects the logs: a witness that is not on this disk."""
@@ -322,18 +461,27 @@ class Recorder:
         self._emit(event, base)
 
     def _emit(self, event: Event, context: Context) -> None:
-        attributes = codec.event_attributes(event)
+        span = trace.get_current_span(context) if self._config.span_events else trace.INVALID_SPAN
+        copied, sent = span.is_recording(), self._listened()
+        if not (copied or sent):
+            return
+        attributes = codec.event_attributes(event, content=self.capturing is not None)
         name = names.EVENT_PREFIX + event.type
-        record = LogRecord(
-            timestamp=event.timestamp_ns,
-            context=context,
-            severity_number=SeverityNumber.INFO,
-            event_name=name,
-            attributes=attributes,
-        )
-        self._guard(self._send, record)
-        if self._config.span_events:
-            trace.get_current_span(context).add_event(name, attributes, event.timestamp_ns)
+        if sent:
+            record = LogRecord(
+                timestamp=event.timestamp_ns,
+                context=context,
+                severity_number=SeverityNumber.INFO,
+                event_name=name,
+                attributes=attributes,
+            )
+            self._guard(self._send, record)
+        if copied:
+            span.add_event(name, attributes, event.timestamp_ns)
+
+    def _copy(self, event: Event, span: Span) -> None:
+        attributes = codec.event_attributes(event, content=self.capturing is not None)
+        span.add_event(names.EVENT_PREFIX + event.type, attributes, event.timestamp_ns)
 
     def _model_exception(self, call: Operation, context: Context) -> None:
         attributes = {
@@ -352,6 +500,14 @@ class Recorder:
                 attributes={name: value for name, value in attributes.items() if value is not None},
             )
         )
+
+
+def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
+    """Whether an agent run is part of another run, or of a task that says what it is."""
+    if run is not None:
+        return {names.NESTED: True}
+    task = inside if inside is None or inside.kind == "task" else inside.task
+    return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
 
 
 def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:

@@ -12,31 +12,43 @@ import logging
 import os
 import sys
 import threading
+import time
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tachograph.approvals import ASKED, DECIDED, Approvals
+from tachograph.attendant import Attendance
+from tachograph.begun import Begun
+from tachograph.code_changes import CodeChanges
 from tachograph.config import Config, ConfigError, default_store
-from tachograph.context import new_id
+from tachograph.context import Scope, new_id
+from tachograph.environment import EnvironmentNote
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
 from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
+from tachograph.lines import Lines
 from tachograph.probes import Hooks
 from tachograph.providers import Providers, program_name
 from tachograph.recorder import Recorder
+from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
+from tachograph.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from tachograph.attendant import Attendant
+    from tachograph.records import Operation
     from tachograph.store.keeper import Keeper
     from tachograph.store.writer import Writer
+    from tachograph.views.audit import Entry
 
 _log = logging.getLogger("tachograph")
 
@@ -86,6 +98,8 @@ class Runtime:
             complain=self.complain,
             joined=lambda: atexit.register(self._before_providers_end),
         )
+        self.begun = Begun()
+        self.subscriptions = Subscriptions(self.guard)
         self.instruments = Instruments(
             self.providers.meter(),
             self.ledger,
@@ -102,10 +116,18 @@ class Runtime:
             guard=self.guard,
             config=config,
             process_session=self.process_session,
-            **({} if clock is None else {"clock": clock}),
+            around=self.begun.around,
+            listened=self.providers.listened,
+            clock=clock or time.time_ns,
         )
         self.keeper = self._keeper() if config.enabled and config.store else None
+        self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._pending_elsewhere)
+        self.ledger.attend(self.approvals.under_way)
+        self._attendants = tuple(self._attending())
+        self.recorder.attendance = Attendance.of(self._attendants)
+        self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
+        self.hooks.enabled = config.enabled
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
         self.wraps = Wraps(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
@@ -138,6 +160,11 @@ class Runtime:
 
         return keep_within(writer, self.config)
 
+    def _pending_elsewhere(self, call_id: str, session_id: str | None) -> Operation | None:
+        """A pending approval that another process asked for."""
+        del call_id, session_id
+        return None
+
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
         """Session of work that nobody put into one."""
@@ -148,6 +175,9 @@ class Runtime:
         self.ledger.after_fork()
         self.recorder.after_fork()
         self.instruments.after_fork()
+        self.begun.after_fork()
+        self.subscriptions.after_fork()
+        self.approvals.after_fork()
         self.providers.after_fork()
         self._session_id = self.config.session_id or new_id()
 
@@ -163,10 +193,48 @@ class Runtime:
         self.providers.inherit(before.providers)
         if before.keeper is not None:
             before.guard(before.keeper.close if self.keeper is None else before.keeper.hand_over)
+        self.begun.inherit(before.begun)
+        self.approvals.inherit(before.approvals)
+        self.subscriptions.inherit(before.subscriptions)
+        self._attend_subscriptions()
         before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
         before._forget_exit()
+
+    def _attending(self) -> Iterator[Attendant]:
+        config = self.config
+        yield Lines(self.ledger.session_metrics)
+        if config.environment:
+            yield EnvironmentNote(config.environment_variables)
+        if config.code_changes:
+            yield CodeChanges()
+        if config.thresholds:
+            yield Thresholds(config.thresholds, self.ledger.session_metrics, self._exceeded)
+
+    def _exceeded(self, record: Operation, metric: str, value: float, limit: float) -> None:
+        scope = Scope(record.session_id, record.correlation_id, record.user_id)
+        self.recorder.event("threshold_exceeded", {"metric": metric, "value": value, "limit": limit}, scope)
+
+    def subscribe(self, handler: Callable[[Entry], Any], **filters: str | None) -> Subscription:
+        """Tell ``handler`` of what happens from now on; see :meth:`tachograph.subscriptions.Subscriptions.add`."""
+        subscription = self.subscriptions.add(handler, **filters)
+        self._attend_subscriptions()
+        return subscription
+
+    def _attend_subscriptions(self) -> None:
+        # Only where somebody listens: the others pay nothing.
+        if self.subscriptions.stats()["active"]:
+            self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it records."""
+        return self.config.enabled and self.hooks.enabled and not self.stopped
+
+    def enable(self, *, on: bool) -> None:
+        """Record from now on, or do not. What is under way ends as it would have; what is recorded stays."""
+        self.hooks.enabled = on and self.config.enabled and not self.stopped
 
     def instrument(self) -> None:
         """Hook what settings ask for: the program's own callables, and frameworks.
@@ -201,6 +269,7 @@ class Runtime:
         if self.keeper is not None:
             self.guard(self.keeper.close)  # before the providers, which are to send its last head
         self.guard(self.instruments.settle)
+        self.guard(self.subscriptions.close)
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
         self._forget_exit()
@@ -227,10 +296,11 @@ class Runtime:
         """How Tachograph itself is doing."""
         return {
             **self.ledger.stats(),
-            "enabled": self.config.enabled and not self.stopped,
+            "enabled": self.enabled,
             "swallowed": self.guard.swallowed(),
             "ids_cleaned": self.ids_cleaned,
             "misused": self.misused,
+            "subscriptions": self.subscriptions.stats(),
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
             "store": None if self.keeper is None else self.keeper.stats(),

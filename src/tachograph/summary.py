@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tachograph.redact import printable
 
@@ -77,8 +77,11 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
 
 
 def _cost(metrics: SessionMetrics) -> str:
-    amount = metrics.cost.get("amount")
-    return "price unknown" if amount is None else f"{amount:.4f} {metrics.cost['currency']}"
+    amount, unpriced = metrics.cost["amount"], metrics.cost["unpriced_models"]
+    if amount is None:
+        return "price unknown"
+    without = f", without {', '.join(unpriced[:_MAX_NAMES])} (price unknown)" if unpriced else ""
+    return f"{amount:.4f} {metrics.cost['currency']}{without}"
 
 
 def _troubles(tool: Mapping[str, float]) -> str:
@@ -90,7 +93,7 @@ def _by_type(table: dict[str, dict[str, int]]) -> str:
     return ", ".join(f"{name}: {kind} {_times(n)}" for name, kinds in table.items() for kind, n in kinds.items())
 
 
-def _most(table: Mapping[str, Mapping[str, float]], key: str) -> list[tuple[str, Mapping[str, float]]]:
+def _most(table: Mapping[str, Mapping[str, Any]], key: str) -> list[tuple[str, Mapping[str, Any]]]:
     return sorted(table.items(), key=lambda item: (-item[1][key], item[0]))[:_MAX_NAMES]
 
 

@@ -9,6 +9,8 @@ The counting rules, one owner for each fact:
 - The outermost model operation is the call; its tokens count whatever its outcome, as they are billed.
 - ``requested`` tool calls include refused ones; ``completed + failed`` ran.
 - A switch is counted where the receiving agent's run starts; the return is none.
+- An approval is asked for once and decided once; one that nobody decided in time is expired, whatever comes later.
+- A task is one that the program speaks of, or an outermost agent run in none of these.
 - ``errors`` are root causes: agent runs that ended in an error that no nested run handed up.
 """
 
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph import names
+from tachograph.cost import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,16 +36,41 @@ SESSIONLESS: Final = frozenset({"agent_registered", "system_startup", "system_sh
 OTHER = "other"
 """Where a table that has reached its bound counts further names."""
 
+SMALLEST: Final = 10**PLACES
+"""Units of cost in a dollar."""
+
+
+PENDING: Final = "pending"
+EXPIRED: Final = "EXPIRED"
+
+
+def outermost(run: Operation) -> bool:
+    """Whether an agent run is a unit of work of its own: inside no other run, and in no task that says what it is."""
+    return not run.attributes.get(names.NESTED) and names.TASK_ID not in run.attributes
+
+
+def expired(asked: Operation, moment_ns: int) -> bool:
+    """Whether an approval's time was up at a moment."""
+    timeout = asked.attributes.get(names.APPROVAL_TIMEOUT)
+    return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
+
 
 @dataclass(slots=True)
 class ModelTally:
-    """Calls of one model and the tokens billed for them."""
+    """Calls of one model, the tokens billed for them, and what they cost.
+
+    ``cost`` is in units of 1 / :data:`SMALLEST` dollars, so that sums are exact, and of the ``priced`` calls;
+    of ``unpriced`` ones nobody knows it.
+    """
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cost: int = 0
+    priced: int = 0
+    unpriced: int = 0
 
 
 @dataclass(slots=True)
@@ -104,6 +132,7 @@ class Tally:
     recovered_by_agent: dict[str, dict[str, int]] = field(default_factory=dict)
     tool_errors: dict[str, int] = field(default_factory=dict)
     llm_errors: dict[str, int] = field(default_factory=dict)
+    hitl: dict[str, dict[str, int]] = field(default_factory=dict)
     requests: deque[Operation] = field(default_factory=deque)
     evicted_requests: int = 0
     folded_names: int = 0
@@ -121,8 +150,13 @@ class Tally:
         )
 
     # ------------------------------------------------------------------------------------------------ the fold
-    def now(self, more: Iterable[Operation] = ()) -> Tally:
-        """The counters of this moment, those of what is under way, here and in ``more``, included. To be read only."""
+    def now(self, more: Iterable[Operation] = (), moment_ns: int = 0) -> Tally:
+        """The counters of this moment, those of what is under way, here and in ``more``, included. To be read only.
+
+        Args:
+            more: what is under way elsewhere.
+            moment_ns: when that is, in nanoseconds since the epoch; until then approvals may have expired.
+        """
         under_way = {**self.open, **{operation.id: operation for operation in more}}
         if not under_way:
             return self
@@ -133,9 +167,12 @@ class Tally:
             agents={name: replace(agent) for name, agent in self.agents.items()},
             tools={name: replace(tool) for name, tool in self.tools.items()},
             switches=dict(self.switches),
+            hitl={tool: dict(decisions) for tool, decisions in self.hitl.items()},
         )
         for operation in under_way.values():
             tally.began(operation)
+            if operation.kind == "approval":
+                tally.decided(operation.name, EXPIRED if expired(operation, moment_ns) else PENDING)
         return tally
 
     def event(self, event: Event) -> None:
@@ -157,12 +194,21 @@ class Tally:
             attributes = operation.attributes
             self.agent_runs += 1
             self.entry(self.agents, operation.name, AgentTally).count += 1
-            if not attributes.get(names.NESTED):
+            if outermost(operation):
                 self.tasks += 1
             if names.SWITCH_FROM in attributes:
                 self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, operation.name))
 
+        elif kind == "task":
+            self.tasks += 1
+        elif kind == "approval":
+            self.entry(self.tools, operation.name, ToolTally).requires_approval += 1
+
     # ----------------------------------------------------------------------------------------------- the bounds
+    def decided(self, tool: str, decision: str) -> None:
+        """What became of an approval."""
+        self.count(self.entry(self.hitl, tool, dict), decision)
+
     def _switch(self, source: str, target: str) -> None:
         self.agent_switches += 1
         self.count(self.switches, f"{source}_to_{target}")
@@ -219,6 +265,10 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     prompt, completion = facts.get(names.INPUT_TOKENS) or 0, facts.get(names.OUTPUT_TOKENS) or 0
     cached, reasoning = facts.get(names.CACHED_TOKENS) or 0, facts.get(names.REASONING_TOKENS) or 0
     streamed, with_tools = bool(facts.get(names.REQUEST_STREAM)), bool(facts.get(names.RESPONSE_TOOL_CALLS))
+    amount = facts.get(names.COST)
+    cost = 0 if amount is None else round(amount * SMALLEST)
+    # A call that failed before anything was used costs nothing; of any other we would have to know.
+    unpriced = amount is None and (outcome != "error" or names.INPUT_TOKENS in facts or names.OUTPUT_TOKENS in facts)
     for tally in tallies:
         model = tally.entry(tally.models, call.name, ModelTally)
         model.requests += 1
@@ -226,6 +276,9 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         model.completion_tokens += completion
         model.cached_tokens += cached
         model.reasoning_tokens += reasoning
+        model.cost += cost
+        model.priced += amount is not None
+        model.unpriced += unpriced
         tally.request_ns += took
         tally.streamed += streamed
         tally.with_tools += with_tools
@@ -280,4 +333,9 @@ def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
             tally.processing_ns += took
 
 
-_FOLDS: Final = {"model": _model_ended, "tool": _tool_ended, "agent": _agent_ended}
+def _approval_ended(asked: Operation, tallies: Iterable[Tally]) -> None:
+    for tally in tallies:
+        tally.decided(asked.name, asked.attributes.get(names.APPROVAL_DECISION) or EXPIRED)
+
+
+_FOLDS: Final = {"model": _model_ended, "tool": _tool_ended, "agent": _agent_ended, "approval": _approval_ended}

@@ -147,6 +147,7 @@ def capture(
     )
     recording.started = True
     before = runtime.install(recording)
+    enabled = before is not None and before.hooks.enabled
     if before is not None:
         before.hooks.enabled = False
     try:
@@ -156,6 +157,6 @@ def capture(
         recording.stop()
         runtime.install(before)
         if before is not None:
-            before.hooks.enabled = not before.stopped
+            before.hooks.enabled = enabled and not before.stopped
         for provider in (tracing, metering, logging):
             provider.shutdown()

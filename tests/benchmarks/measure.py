@@ -1,6 +1,6 @@
 """What recording costs: ratios of medians from interleaved rounds, in one run.
 
-    python tests/benchmarks/measure.py [step] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [--rounds 60]
+    python tests/benchmarks/measure.py [step] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [bus] [--rounds 60]
 
 Every mode (see `programs.py`) is a process of its own that is asked in turn, so that whatever else the machine does
 falls on all of them. Without names everything is measured. OpenInference's package is measured where it is installed.
@@ -16,6 +16,8 @@ falls on all of them. Without names everything is measured. OpenInference's pack
 - store: operations a second into a store, counters and chain included, against a bare ``executemany`` of the same rows
   into the same tables.
 - read: reading one session's counters with 10,000 sessions and 1,000,000 operations recorded.
+- bus: publishing an event to two subscribers, delivered to both in order, audit log included, against an event bus
+  written on asyncio (`bus.py`); wall time and CPU time.
 """
 
 from __future__ import annotations
@@ -304,8 +306,25 @@ def read(rounds: int) -> None:
     row("counters of one in 10,000 sessions", "tachograph", f"{statistics.median(took) * 1e6:.1f} us")
 
 
+def bus(rounds: int) -> None:
+    """An event to two subscribers."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    import publishing  # noqa: PLC0415 - nobody else needs it
+
+    took: dict[str, list[tuple[float, float]]] = {"asyncio": [], "tachograph": []}
+    for number in range(rounds + WARM_UP):
+        for mode, values in took.items():
+            value = publishing.MODES[mode]()
+            if number >= WARM_UP:
+                values.append(value)
+    for clock, title in enumerate(("event to two subscribers", "the same, CPU of the process")):
+        medians_ = {mode: statistics.median(value[clock] for value in values) for mode, values in took.items()}
+        for mode, value in medians_.items():
+            row(title, mode, f"{value * 1e6:.1f} us", f"{value / medians_['asyncio']:.2f} x asyncio bus")
+
+
 MEASURES: dict[str, Callable[[int], None]] = {
-    measure.__name__: measure for measure in (step, whole, scaling, chunk, slow, kept, store, read)
+    measure.__name__: measure for measure in (step, whole, scaling, chunk, slow, kept, store, read, bus)
 }
 
 

@@ -36,6 +36,7 @@ _SUBJECTS = {
     "task": names.WORKFLOW_NAME,
     "model": names.REQUEST_MODEL,
     "tool": names.TOOL_NAME,
+    "approval": names.TOOL_NAME,
 }
 
 
@@ -129,6 +130,7 @@ FIELD_ATTRIBUTES = frozenset(
         names.ERROR_TYPE,
         names.EXCEPTION_MESSAGE,
         names.KIND,
+        names.OPERATION_ID,
         names.OPERATION_NAME,
         names.OUTCOME,
         names.PARENT_ID,
@@ -143,7 +145,7 @@ FIELD_ATTRIBUTES = frozenset(
 COUNTED_AT_START = frozenset({names.NESTED, names.SWITCH_FROM, names.SWITCH_TO})
 """Facts that decide what a start counts as, so never known only at the end."""
 
-_free = sorted(names.ATTRIBUTES.keys() - FIELD_ATTRIBUTES)
+_free = sorted(name for name, row in names.ATTRIBUTES.items() if name not in FIELD_ATTRIBUTES and not row.local)
 
 
 @st.composite

@@ -25,7 +25,7 @@ from support.records import (
 )
 from tachograph import names
 from tachograph.times import moment
-from tachograph.views.audit import audit_view, entries, is_critical
+from tachograph.views.audit import audit_view, entries, is_critical, types_of
 
 HEAD = {
     "timestamp",
@@ -226,10 +226,39 @@ def test_what_is_under_way_has_started(record: Any, expected: list[str]) -> None
         assert audit_view([begun]) == audit_view([record])[: len(expected)]
 
 
-@pytest.mark.parametrize("kind", ["task", "plan", "code", "approval", "other"])
+@pytest.mark.parametrize("kind", ["plan", "code", "approval", "other"])
 def test_other_operations_leave_no_entry(kind: Any) -> None:
-    """Only agent runs, model calls and tool calls have entries of their own."""
+    """Only tasks, agent runs, model calls and tool calls have entries of their own."""
     assert types(operation(1, kind, "x")) == []
+
+
+def test_a_task_is_started_and_completed() -> None:
+    """A task has an entry for its start and one for its end, with its own id and what was noted of it."""
+    facts = {
+        names.TASK_ID: "t1",
+        names.TASK_DESCRIPTION: "tidy up",
+        names.TASK_CATEGORY: "cleaning",
+        names.CODE_CHANGES: '{"files_changed":1}',
+        names.ENVIRONMENT: '{"os_type":"Linux"}',
+    }
+    started, completed = audit_view([operation(1, "task", "chores", took=2_000, outcome="error", attributes=facts)])
+    known = {"task_id": "t1", "description": "tidy up"}
+    assert {"event_type": "task_started", **known, "sop_category": "cleaning"}.items() <= started.items()
+    assert {
+        "event_type": "task_completed",
+        **known,
+        "status": "error",
+        "duration_ms": 2_000.0,
+        "code_changes": {"files_changed": 1},
+        "environment": {"os_type": "Linux"},
+    }.items() <= completed.items()
+
+
+@given(histories())
+def test_a_record_gives_no_entries_but_of_its_types(history: History) -> None:
+    """What the types of a record are said to be covers every entry it gives, open or ended."""
+    for record in history.live():
+        assert {entry["event_type"] for *_, entry in entries(record)} <= types_of(record)
 
 
 # ------------------------------------------------------------------------------------------------ emitted entries

@@ -15,6 +15,7 @@ from tachograph.views.session import SessionMetrics
 
 if TYPE_CHECKING:
     from tachograph.ledger import Ledger
+    from tachograph.records import Kind
 
 FIELDS = [
     "session_id",
@@ -128,6 +129,7 @@ def test_a_listed_request_has_the_fields_of_the_specification() -> None:
         "prompt_tokens": 892,
         "completion_tokens": 592,
         "total_tokens": 1_484,
+        "cost": None,
         "has_tool_calls": True,
         "success": True,
         "error": None,
@@ -139,6 +141,7 @@ def test_a_listed_request_has_the_fields_of_the_specification() -> None:
         "prompt_tokens": None,
         "completion_tokens": None,
         "total_tokens": None,
+        "cost": None,
         "has_tool_calls": False,
         "success": False,
         "error": "RateLimitError",
@@ -204,6 +207,45 @@ def test_an_unpriced_model_is_said_to_be_unpriced() -> None:
     assert metrics.cost == {"amount": None, "currency": "USD", "complete": False, "unpriced_models": ["a", "b"]}
 
 
+def test_the_price_of_some_calls_is_the_price_of_those() -> None:
+    """Where some models have a price the amount is of their calls, and the others are named beside it."""
+    metrics = ledger_of(
+        [
+            operation(1, name="known", attributes={names.COST: 0.25}),
+            operation(2, name="known", attributes={names.COST: 0.5}),
+            operation(3, name="known"),
+            operation(4, name="unknown"),
+            operation(5, name="free", attributes={names.COST: 0.0}),
+        ]
+    ).session_metrics("s")
+    assert metrics.cost == {
+        "amount": 0.75,
+        "currency": "USD",
+        "complete": False,
+        "unpriced_models": ["known", "unknown"],
+    }
+    assert {"known": 0.75, "unknown": None, "free": 0.0} == {
+        name: model["cost"] for name, model in metrics.tokens_by_model.items()
+    }
+
+
+def test_fields_of_the_programs_own_are_beside_ours() -> None:
+    """What a program adds to a call is listed by its own name, and takes nothing of ours away."""
+    fields = {f"{names.CUSTOM}cache_hit": True, f"{names.CUSTOM}model": "mine", f"{names.CUSTOM}cost": 9.0}
+    (request,) = ledger_of([operation(1, attributes=fields)]).session_metrics("s").requests
+    assert {"model": "gpt-4.1", "cost": None, "cache_hit": True}.items() <= request.items()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [((), "idle"), (("model",), "active"), (("approval",), "waiting"), (("approval", "agent"), "active")],
+)
+def test_the_status_says_who_is_at_work(kinds: tuple[Kind, ...], expected: str) -> None:
+    """A session in which only a human's decision is open waits; with nothing open it is idle."""
+    open_ = [operation(number, kind, "x", took=None) for number, kind in enumerate(kinds, 2)]
+    assert expected == ledger_of([operation(1), *open_]).session_metrics("s").status
+
+
 def test_a_whole_session() -> None:
     """One session with a bit of everything, all of its figures at once."""
     ledger = ledger_of(
@@ -266,6 +308,7 @@ def test_a_whole_session() -> None:
                 "total_tokens": 0,
                 "cached_tokens": 0,
                 "reasoning_tokens": 0,
+                "cost": None,
             }
         },
         "cost": {"amount": None, "currency": "USD", "complete": False, "unpriced_models": ["m"]},

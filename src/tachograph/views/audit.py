@@ -7,11 +7,12 @@ operation plus the event's type, so every reading of the same records gives the 
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tachograph import names
 from tachograph.content import shown
 from tachograph.records import Event, Operation
+from tachograph.tally import outermost
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def audit_view(  # noqa: PLR0913 - what one may ask a log by
     Raises:
         ValueError: for an event type or category that does not exist, or a limit that is no whole number from 0.
     """
-    kinds_of(event_type, category)
+    check_filters(event_type, category)
     if limit is not None and (type(limit) is not int or limit < 0):
         raise ValueError(f"limit={limit!r}: expected a whole number from 0 up")
     if limit == 0:
@@ -91,17 +92,31 @@ def kinds_of(event_type: str | None = None, category: str | None = None) -> list
     Raises:
         ValueError: for an event type or category that does not exist.
     """
-    if event_type is not None and event_type not in names.EVENTS:
-        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
-    categories = sorted({kind for kind, _ in names.EVENTS.values()})
-    if category is not None and category not in categories:
-        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+    check_filters(event_type, category)
     if event_type is None and category is None:
         return None
     types = {
         name for name, (kind, _) in names.EVENTS.items() if event_type in (None, name) and category in (None, kind)
     }
-    return [*(kind for kind, made in _TYPES.items() if types & made), *sorted(types)]
+    return [*(kind for kind, made in _GIVEN.items() if types & made), *sorted(types)]
+
+
+def check_filters(event_type: str | None, category: str | None) -> None:
+    """Refuse filters that no entry can meet.
+
+    Raises:
+        ValueError: for an event type or category that does not exist.
+    """
+    if event_type is not None and event_type not in names.EVENTS:
+        raise ValueError(f"event_type={event_type!r}: no such type; there are: {', '.join(names.EVENTS)}")
+    categories = sorted({kind for kind, _ in names.EVENTS.values()})
+    if category is not None and category not in categories:
+        raise ValueError(f"category={category!r}: no such category; there are: {', '.join(categories)}")
+
+
+def types_of(record: Record) -> frozenset[str]:
+    """Types of entries that a record may give."""
+    return _OF_TYPE[record.type] if isinstance(record, Event) else _GIVEN.get(record.kind, _NONE)
 
 
 def last_moment(record: Record) -> int:
@@ -162,8 +177,8 @@ def _at_end(operation: Operation, rank: int, event_type: str, **payload: Any) ->
 
 def _agent(run: Operation) -> Iterator[_Timed]:
     facts = run.attributes
-    outermost = not facts.get(names.NESTED)
-    if outermost:
+    alone = outermost(run)
+    if alone:
         yield _at_start(run, 0, "task_started", task_id=run.id, agent_type=run.name)
     if names.SWITCH_FROM in facts:
         yield _at_start(
@@ -199,8 +214,9 @@ def _agent(run: Operation) -> Iterator[_Timed]:
         recovered_errors=list(facts.get(names.RECOVERED, ())),
         **shown(facts, output_messages=names.OUTPUT_MESSAGES),
     )
-    if outermost:
-        yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome)
+    if alone:
+        noted = shown(facts, environment=names.ENVIRONMENT, code_changes=names.CODE_CHANGES)
+        yield _at_end(run, 7, "task_completed", task_id=run.id, agent_type=run.name, status=run.outcome, **noted)
 
 
 def _model(call: Operation) -> Iterator[_Timed]:
@@ -274,23 +290,37 @@ def _tool(call: Operation) -> Iterator[_Timed]:
         )
 
 
-_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool}
+def _task(task: Operation) -> Iterator[_Timed]:
+    facts = task.attributes
+    known = {"task_id": facts.get(names.TASK_ID) or task.id, "description": facts.get(names.TASK_DESCRIPTION)}
+    yield _at_start(task, 0, "task_started", **known, sop_category=facts.get(names.TASK_CATEGORY))
+    if task.end_ns is not None:
+        noted = shown(facts, environment=names.ENVIRONMENT, code_changes=names.CODE_CHANGES)
+        took = milliseconds(task.duration_ns)
+        yield _at_end(task, 7, "task_completed", **known, status=task.outcome, duration_ms=took, **noted)
 
-_TYPES: Final = {
-    "agent": {
-        "agent_error",
-        "agent_processing_completed",
-        "agent_processing_started",
-        "agent_switched",
-        "task_completed",
-        "task_started",
-    },
-    "model": {"llm_request_completed", "llm_request_failed", "llm_request_started"},
-    "tool": {
-        "tool_execution_completed",
-        "tool_execution_failed",
-        "tool_execution_requested",
-        "tool_execution_started",
-    },
+
+_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool, "task": _task}
+_GIVEN = {
+    kind: frozenset(types)
+    for kind, types in {
+        "agent": (
+            "task_started",
+            "agent_switched",
+            "agent_processing_started",
+            "agent_error",
+            "agent_processing_completed",
+            "task_completed",
+        ),
+        "model": ("llm_request_started", "llm_request_completed", "llm_request_failed"),
+        "tool": (
+            "tool_execution_requested",
+            "tool_execution_started",
+            "tool_execution_completed",
+            "tool_execution_failed",
+        ),
+        "task": ("task_started", "task_completed"),
+    }.items()
 }
-"""Types of the entries that an operation of each kind may give."""
+_OF_TYPE = {name: frozenset({name}) for name in names.EVENTS}
+_NONE: frozenset[str] = frozenset()

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.content import shown
+from tachograph.cost import CURRENCY
+from tachograph.tally import EXPIRED, PENDING, SMALLEST
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tachograph.records import Operation
     from tachograph.tally import ModelTally, Tally
 
 
 EVERYTHING: Final = "*"
 """Id of what is no session but all of them together."""
+
+_DECISIONS: Final = ("APPROVE", "EDIT", "REJECT", EXPIRED, PENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +32,8 @@ class SessionMetrics:
 
     ``total_requests`` are the finished ones and sum up to successful + failed + incomplete; averages are over
     the successful ones. Tokens: cached ones are part of the prompt, reasoning part of the completion.
-    ``cost.amount`` is None while no price is known; ``evicted`` says what detail the bounds have dropped (never
+    ``cost`` is that of the calls whose price is known; of the models in ``unpriced_models`` some calls are not in it,
+    and its ``amount`` is None where none is. ``evicted`` says what detail the bounds have dropped (never
     counters); ``calls`` are the records ``requests`` is made from; ``complete`` is False where the source cannot know
     everything, for the named ``reasons``.
     """
@@ -58,7 +65,7 @@ class SessionMetrics:
     average_tokens_per_request: float = 0
     requests_with_tools: int = 0
     token_efficiency: float = 0
-    tokens_by_model: dict[str, dict[str, int]] = field(default_factory=dict)
+    tokens_by_model: dict[str, dict[str, Any]] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     agents: dict[str, dict[str, float]] = field(default_factory=dict)
     tools: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -94,8 +101,7 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
     return SessionMetrics(
         session_id=session_id,
         user_id=tally.user_id,
-        # That some session was deleted makes everything none.
-        status="deleted" if tally.deleted and session_id != EVERYTHING else "active" if tally.open else "idle",
+        status=_status(session_id, tally),
         first_seen=None if tally.first_ns is None else timestamp(tally.first_ns),
         last_seen=None if tally.first_ns is None else timestamp(tally.last_ns),
         agent_runs=tally.agent_runs,
@@ -149,6 +155,10 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
             name: dict(sorted(types.items())) for name, types in sorted(tally.recovered_by_agent.items())
         },
         tool_errors=dict(sorted(tally.tool_errors.items())),
+        hitl={
+            tool: {word: decisions.get(word, 0) for word in _DECISIONS}
+            for tool, decisions in sorted(tally.hitl.items())
+        },
         llm_errors=dict(sorted(tally.llm_errors.items())),
         tasks=tally.tasks,
         calls=tuple(tally.requests),
@@ -158,7 +168,14 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
     )
 
 
-def _model(model: ModelTally) -> dict[str, int]:
+def _status(session_id: str, tally: Tally) -> str:
+    if tally.deleted and session_id != EVERYTHING:  # that some session was deleted makes everything none
+        return "deleted"
+    kinds = {operation.kind for operation in tally.open.values()}
+    return "idle" if not kinds else "waiting" if kinds == {"approval"} else "active"
+
+
+def _model(model: ModelTally) -> dict[str, float | None]:
     return {
         "requests": model.requests,
         "prompt_tokens": model.prompt_tokens,
@@ -166,12 +183,22 @@ def _model(model: ModelTally) -> dict[str, int]:
         "total_tokens": model.prompt_tokens + model.completion_tokens,
         "cached_tokens": model.cached_tokens,
         "reasoning_tokens": model.reasoning_tokens,
+        "cost": model.cost / SMALLEST if model.priced or not model.unpriced else None,
     }
 
 
 def _cost(models: dict[str, ModelTally]) -> dict[str, Any]:
-    # No price table is consulted yet, so every model is unpriced: unknown is said, never 0.
-    return {"amount": None, "currency": "USD", "complete": not models, "unpriced_models": sorted(models)}
+    # What is not known is said, and never 0.
+    unpriced = sorted(name for name, model in models.items() if model.unpriced)
+    known = not unpriced or any(model.priced for model in models.values())
+    amount = sum(model.cost for model in models.values()) / SMALLEST if known else None
+    return {"amount": amount, "currency": CURRENCY, "complete": not unpriced, "unpriced_models": unpriced}
+
+
+def custom(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The program's own fields among a record's attributes, by the names it gave them."""
+    prefix = names.CUSTOM
+    return {name[len(prefix) :]: value for name, value in attributes.items() if name.startswith(prefix)}
 
 
 def _request(call: Operation) -> dict[str, Any]:
@@ -179,15 +206,17 @@ def _request(call: Operation) -> dict[str, Any]:
     prompt = call.attributes.get(names.INPUT_TOKENS)
     completion = call.attributes.get(names.OUTPUT_TOKENS)
     known = prompt is not None or completion is not None
-    return {
+    request = {
         "timestamp": timestamp(call.start_ns),
         "model": call.name,
         "duration_ms": milliseconds(call.duration_ns),
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": (prompt or 0) + (completion or 0) if known else None,
+        "cost": call.attributes.get(names.COST),
         "has_tool_calls": bool(call.attributes.get(names.RESPONSE_TOOL_CALLS)),
         "success": call.outcome == "ok",
         "error": call.error_message or call.error_type,
         **shown(call.attributes, input_messages=names.INPUT_MESSAGES, output_messages=names.OUTPUT_MESSAGES),
     }
+    return {**request, **{name: value for name, value in custom(call.attributes).items() if name not in request}}

@@ -61,5 +61,9 @@ def totals_view(tally: Tally) -> Totals:
             }
             for name, tool in sorted(tally.tools.items())
         },
+        hitl_decisions={
+            tool: {decision: decisions.get(decision, 0) for decision in ("APPROVE", "EDIT", "REJECT")}
+            for tool, decisions in sorted(tally.hitl.items())
+        },
         errors={name: dict(sorted(types.items())) for name, types in sorted(tally.errors_by_agent.items())},
     )
