@@ -23,6 +23,9 @@ Outcome = Literal["ok", "error", "max_steps", "interrupted", "abandoned", "waiti
 ``waiting`` stopped for a human · ``refused`` a tool call that never ran · ``lost`` open when the process died.
 Only ``error`` is a failure."""
 
+OUTLIVING: Final = frozenset({"approval"})
+"""Kinds of operations that go on when the process that began them has ended."""
+
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 

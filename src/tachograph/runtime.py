@@ -161,9 +161,23 @@ class Runtime:
         return keep_within(writer, self.config)
 
     def _pending_elsewhere(self, call_id: str, session_id: str | None) -> Operation | None:
-        """A pending approval that another process asked for."""
-        del call_id, session_id
-        return None
+        """A pending approval that another process asked for, by the store; None if there is none."""
+        if not self.config.store:
+            return None
+        from tachograph.sources.sqlite import SqliteSource  # noqa: PLC0415 - loads SQLite, where somebody decides
+
+        source = SqliteSource(self.config.store)
+        try:
+            found = [
+                operation
+                for operation in source.open_operations()
+                if operation.kind == "approval"
+                and self.approvals.call_id(operation) == call_id
+                and session_id in (None, operation.session_id)
+            ]
+        finally:
+            source.close()
+        return found[-1] if found else None
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:

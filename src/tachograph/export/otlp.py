@@ -115,8 +115,9 @@ class _Lines:
 def _span(record: Operation) -> dict[str, Any]:
     refused, failed = record.outcome == "refused", record.outcome == "error"
     parent_id = None if record.parent_id is None else _span_id(record.parent_id)
+    sent = record._replace(attributes=codec.sendable(record.attributes))
     attributes = {
-        **codec.start_attributes(record, span_parent_id=record.parent_id, refused=refused),
+        **codec.start_attributes(sent, span_parent_id=record.parent_id, refused=refused),
         **codec.end_attributes(record.outcome or "ok", record.error_type, record.error_message, {}),
     }
     remote = record.kind == "model" and record.attributes.get(names.PROVIDER_NAME) not in _IN_PROCESS

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.records import Operation
+from tachograph.tally import outermost
 from tachograph.times import timestamp
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ _LISTS: Final = {"agent": "agents", "tool": "tools", "model": "llm_calls"}
 def session_export(source: Source, session_id: str) -> dict[str, Any]:
     """A session as plain JSON values: moments as ISO 8601 in UTC, durations in seconds.
 
-    An outermost agent run is a task. ``total_duration`` is the time agents worked, that of parallel tasks added up.
+    Tasks are those the program speaks of, and the outermost agent runs in none of these. ``total_duration`` is the time
+    that agents worked, that of parallel tasks added up.
     ``environment`` and ``code_changes`` are None where nothing was recorded: they are never this machine's. What
     happened outside of any task is in ``outside_tasks``. Everything under ``metrics``, ``audit_log`` and ``timeline``
     is as the views have it, in milliseconds. ``reasons`` say why what is here is not ``complete``.
@@ -49,7 +51,7 @@ def session_export(source: Source, session_id: str) -> dict[str, Any]:
         "user_id": metrics.user_id,
         "start_time": metrics.first_seen,
         "end_time": None if metrics.status == "active" else metrics.last_seen,
-        "environment": None,
+        "environment": _environment(operations),
         "tasks": tasks,
         "outside_tasks": outside,
         "total_tokens": _tokens(metrics),
@@ -77,10 +79,10 @@ def _evicted(metrics: SessionMetrics, operations: list[Operation]) -> list[str]:
 # --------------------------------------------------------------------------------------------------------- tasks
 def _tasks(operations: list[Operation]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The tasks, and what is in none, in order of start."""
-    outermost = _outermost(operations)
-    tasks = {id_: _task(operation) for id_, operation in outermost.items()}
+    found = _outermost(operations)
+    tasks = {id_: _task(operation) for id_, operation in found.items()}
     outside: dict[str, Any] = {name: [] for name in _LISTS.values()}
-    around = _Around(operations, outermost)
+    around = _Around(operations, found)
     for operation in operations:
         if operation.kind in _LISTS:
             task = tasks.get(around.task_of(operation) or "", outside)
@@ -92,7 +94,7 @@ def _outermost(operations: Iterable[Operation]) -> dict[str, Operation]:
     return {
         operation.id: operation
         for operation in operations
-        if operation.kind == "agent" and not operation.attributes.get(names.NESTED)
+        if operation.kind == "task" or (operation.kind == "agent" and outermost(operation))
     }
 
 
@@ -123,17 +125,31 @@ class _Around:
 
 
 def _task(run: Operation) -> dict[str, Any]:
+    facts = run.attributes
     return {
-        "task_id": run.id,
-        "description": _described(run),
+        "task_id": facts.get(names.TASK_ID) or run.id,
+        "description": facts.get(names.TASK_DESCRIPTION) or _described(run),
         **_when(run),
         "status": _STATUS.get(run.outcome, run.outcome),
-        "sop_category": None,
+        "sop_category": facts.get(names.TASK_CATEGORY),
         "agents": [],
         "tools": [],
         "llm_calls": [],
-        "code_changes": None,
+        "code_changes": _noted(facts.get(names.CODE_CHANGES)),
     }
+
+
+def _environment(operations: Iterable[Operation]) -> dict[str, Any] | None:
+    """What the session ran in, as its first outermost operation noted it."""
+    notes = (_noted(operation.attributes.get(names.ENVIRONMENT)) for operation in operations)
+    return next((note for note in notes if note is not None), None)
+
+
+def _noted(text: str | None) -> Any:
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return None
 
 
 def _described(run: Operation) -> str | None:
@@ -172,6 +188,7 @@ def _llm_call(call: Operation) -> dict[str, Any]:
     unknown = prompt is None and completion is None
     return {
         "model": call.name,
+        "cost": facts.get(names.COST),
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": None if unknown else (prompt or 0) + (completion or 0),
@@ -209,7 +226,7 @@ def _tokens(metrics: SessionMetrics) -> dict[str, Any]:
         "completion_tokens": metrics.total_completion_tokens,
         "total_tokens": metrics.total_tokens,
         "model_breakdown": {
-            model: {**{name: used[name] for name in counts}, "model_breakdown": {}, "cost_estimate": None}
+            model: {**{name: used[name] for name in counts}, "model_breakdown": {}, "cost_estimate": used["cost"]}
             for model, used in metrics.tokens_by_model.items()
         },
         "cost_estimate": metrics.cost.get("amount"),

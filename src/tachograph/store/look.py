@@ -7,12 +7,13 @@ left to SQLite, which has no figures to choose by: a unary plus takes a conditio
 from __future__ import annotations
 
 import heapq
+import time
 from array import array
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph.canonical import record_from_text, tally_from_text
-from tachograph.records import Kind, Operation
+from tachograph.records import OUTLIVING, Kind, Operation
 from tachograph.store.presence import is_alive
 from tachograph.store.schema import SCOPES, StoreError, plain
 from tachograph.tally import Tally, ended
@@ -70,7 +71,7 @@ class Look:
         for operation in under_way:
             if operation.end_ns is not None:
                 ended(operation, (tally,))
-        return tally.now(operation for operation in under_way if operation.end_ns is None)
+        return tally.now([operation for operation in under_way if operation.end_ns is None], time.time_ns())
 
     def _calls(
         self, count: int, span: tuple[int | None, int], session_id: str | None, correlation_id: str | None
@@ -133,7 +134,10 @@ class Look:
 
     # -------------------------------------------------------------------------------------------------- the detail
     def under_way(self, *, session_id: str | None = None, correlation_id: str | None = None) -> list[Operation]:
-        """What has begun and not ended, the oldest first; what a dead writer had open has ended, as ``lost``."""
+        """What has begun and not ended, the oldest first; what a dead writer had open has ended, as ``lost``.
+
+        But for approvals, which wait for a human and not for a process.
+        """
         found = []
         for writer, body in self._db.execute(
             f"""
@@ -144,7 +148,7 @@ class Look:
         ).fetchall():
             operation = cast("Operation", self._record(body))
             lives, seen_ns = self._life(writer)
-            if not lives:
+            if not lives and operation.kind not in OUTLIVING:
                 end_ns = max(operation.start_ns, seen_ns)
                 operation = operation.over(end_ns, "lost", None, None, operation.attributes)
             found.append(operation)

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tachograph.canonical import record_from_text, record_text
-from tachograph.records import Event, Operation
+from tachograph.records import OUTLIVING, Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
 from tachograph.store.counters import Counters
 from tachograph.store.presence import Presence, is_alive
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tachograph.records import Record
+
+_ITS_OWN: Final = " ".join(f"""AND NOT instr(body, '"kind":"{kind}"')""" for kind in sorted(OUTLIVING))
+"""Of what a writer has open, what ends with it: a human is waited for beyond that."""
 
 _IDS: Final = 500
 """Ids asked for at once; SQLite before 3.32 takes no more than 999."""
@@ -158,6 +161,12 @@ class Writer:
         db.executemany(INSERT, rows)
         self._counters.add(db, fresh)
         open_now = self._note(db, going_on, {record.id for record in told})
+        # What outlives its process may be ended by another.
+        ended = [
+            (as_stored(record.id),) for record in fresh if isinstance(record, Operation) and record.kind in OUTLIVING
+        ]
+        if ended:
+            db.executemany("DELETE FROM open WHERE id = ?", ended)
         sealed = sealed._replace(entries=count, head=head)
         db.execute(
             "UPDATE writers SET count = ?, head = ?, seal = ?, seen_ns = ? WHERE writer = ?",
@@ -204,7 +213,7 @@ class Writer:
         ).fetchall():
             if not is_alive(self._path, name):
                 lost += self._left_open(db, writer, seen_ns)
-                db.execute("DELETE FROM open WHERE writer = ?", (writer,))
+                db.execute(f"DELETE FROM open WHERE writer = ? {_ITS_OWN}", (writer,))  # noqa: S608 - our own text
                 db.execute("UPDATE writers SET closed_ns = seen_ns WHERE writer = ?", (writer,))
         return lost
 
@@ -212,7 +221,8 @@ class Writer:
     def _left_open(db: sqlite3.Connection, writer: int, end_ns: int) -> list[Operation]:
         """What a writer has open, ended as lost."""
         lost = []
-        for (body,) in db.execute("SELECT body FROM open WHERE writer = ? ORDER BY start_ns", (writer,)).fetchall():
+        rows = db.execute(f"SELECT body FROM open WHERE writer = ? {_ITS_OWN} ORDER BY start_ns", (writer,))  # noqa: S608 - our own text
+        for (body,) in rows.fetchall():
             with contextlib.suppress(ValueError):  # a damaged one cannot be told of, and is not to stop the others
                 begun = record_from_text(body)
                 if isinstance(begun, Operation):
@@ -283,7 +293,7 @@ class Writer:
             if _identity(self._path) != self._file:
                 return  # it was moved away, and nothing is to be made in its place
             if self._under_way:
-                self.append(self._left_open(self._ready(), self._id, self._clock()))
+                self.append(self._left_open(self._ready(), self._id, self._clock()), under_way=None)
             db = self._ready()
             with transaction(db):
                 db.execute(
