@@ -116,6 +116,8 @@ class Probe:
         ended: called when it is over, however it ended (``call.error``); gives the facts to add to the operation
             begun, or else to the one it was called in.
         item: called with each thing a streamed result yields.
+        skip: whether such a thing has nothing to say to ``item``, found out at a fraction of the cost. Not asked where
+            content is captured. Where it fails ``item`` is called, which is to ask it too: so the failure is counted.
         optional: its absence is no news.
     """
 
@@ -124,6 +126,7 @@ class Probe:
     began: Callable[[Call], Start | Note | None] | None = None
     ended: Callable[[Call], Facts | None] | None = None
     item: Callable[[Call, Any], None] | None = None
+    skip: Callable[[Any], bool] | None = None
     optional: bool = False
 
     @property
@@ -205,6 +208,7 @@ class _Driver:
             live=call.live,
             context=None if call.live is None else call.live.context,
             item=None if self.item is None else functools.partial(self.item, call),
+            skip=self._probe.skip if self.recorder.capturing is None else None,
             over=functools.partial(self.over, call),
         )
         return streamed(result, stream)
