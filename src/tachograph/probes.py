@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wrapt
-from opentelemetry.context import attach, get_current
 
-from tachograph.context import current, with_scope
+from tachograph.context import current, enter, here, with_scope
 from tachograph.drive import StandIn, Watch, drive
 from tachograph.live import Start
 from tachograph.streams import Stream, streamed, within
@@ -63,7 +62,7 @@ class Call(Watch):
         self.instance = instance
         self.args = args
         self.kwargs = kwargs
-        self.around = around = get_current()
+        self.around = around = here()
         scope = current(around)
         self.inside: Live | None = None if scope is None else scope.operation
         self.note: Any = None if scope is None else scope.note
@@ -164,7 +163,7 @@ class _Driver:
         self.item = probe.item
         self._hooks = hooks
         self.recorder = hooks.recorder
-        self._guard = hooks.guard
+        self._guard = hooks.guard.__call__
 
     def begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call is about to be made; None if there is nothing to find out."""
@@ -182,11 +181,11 @@ class _Driver:
             for probe in start.probes:
                 self._guard(self._hooks.install, probe)
             call.live = live = self.recorder.begin(start, call.around)
-            call.token = attach(live.context(live.base))
+            call.token = enter(live.context(live.base))
         else:
             call.note = start.data
             note = self.recorder.scope(call.around).noting(start.data)
-            call.token = attach(with_scope(note, call.around))
+            call.token = enter(with_scope(note, call.around))
         return call
 
     def over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
@@ -204,7 +203,7 @@ class _Driver:
     def driven(self, call: Call, result: Any) -> Any:
         """The same result, driven; None if it is nothing that is worked off later."""
         stream = Stream(
-            self._guard,
+            self._hooks.guard,
             live=call.live,
             context=None if call.live is None else call.live.context,
             item=None if self.item is None else functools.partial(self.item, call),
@@ -258,7 +257,7 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
-        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard, begin)))
+        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
         self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
@@ -321,7 +320,7 @@ class _Carrying(Watch):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
-        self._context = get_current()
+        self._context = here()
 
     def returned(self, decorator: Any) -> Any:
         return functools.partial(_decorated, decorator, self._guard, self._context)

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
 from tachograph.content import capturing
-from tachograph.context import Scope, current, from_baggage, new_id
+from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.live import Live, run_of
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
+_NOT_ENDED = None, None, None, None
 
 
 class Recorder:
@@ -72,7 +72,8 @@ class Recorder:
         self._send = emit
         self._instruments = instruments
         self._ledger = ledger
-        self.guard = self._guard = guard
+        self.guard = guard
+        self._guard = guard.__call__
         self._config = config
         self.capturing = capturing(config)
         self._process_session = process_session
@@ -116,8 +117,10 @@ class Recorder:
         if start.parent is not None:
             base = start.parent.context(base)
         elif base is None:
-            base = get_current()
-        scope = self.scope(base)
+            base = here()
+        scope = current(base)
+        if scope is None or not scope.session_id:
+            scope = self.scope(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
@@ -125,24 +128,16 @@ class Recorder:
             facts[names.NESTED] = True
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
-        current_span = trace.get_current_span(base)
-        if parent is not None and current_span is parent.span:
+        if parent is not None and parent.span is not None and holds(base, parent.span):
             around_id: str | None = parent.record.id
         else:
-            around = current_span.get_span_context()
+            around = trace.get_current_span(base).get_span_context()
             around_id = format_span_id(around.span_id) if around.is_valid else None
-        record = Operation(
-            "",
-            start.kind,
-            start.name,
-            scope.session_id,
-            scope.correlation_id or new_id(),
-            self._clock(),
-            agent=None if agent is None else agent.record.name,
-            parent_id=around_id if parent is None else parent.record.id,
-            user_id=scope.user_id,
-            attributes=facts,
-        )
+        agent_name = None if agent is None else agent.record.name
+        parent_id = around_id if parent is None else parent.record.id
+        ids = "", start.kind, start.name, scope.session_id, scope.correlation_id or new_id()
+        # By position, which is faster; nothing has ended yet, and the ids are the span's.
+        record = Operation(*ids, self._clock(), *_NOT_ENDED, agent_name, parent_id, None, scope.user_id, facts)
         span = self._guard(self._start_span, start, record, base, around_id)
         started = None if span is None else span.get_span_context()
         span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
@@ -192,8 +187,8 @@ class Recorder:
         live.failures = []
         content = live.content
         kept = {} if content is None else self._guard(content.kept, default={})
-        end_ns = max(self._clock(), begun.start_ns)
-        record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
+        attributes = {**begun.attributes, **later, **kept} if later or kept else begun.attributes
+        record = begun.over(max(self._clock(), begun.start_ns), outcome, error_type, error_message, attributes)
         self._guard(self._ledger.apply, record)
         self._open.pop(begun.id, None)
         if live.span is not None:
@@ -232,7 +227,7 @@ class Recorder:
             payload=payload,
         )
         self._guard(self._ledger.apply, event)
-        self._guard(self._emit, event, get_current())
+        self._guard(self._emit, event, here())
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
     def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:

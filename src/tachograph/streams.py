@@ -17,10 +17,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
-from opentelemetry.context import attach, get_current
 
 from tachograph import names
-from tachograph.context import CURRENT
+from tachograph.context import CURRENT, enter, here
 from tachograph.drive import StandIn, Watch, drive
 
 if TYPE_CHECKING:
@@ -104,11 +103,11 @@ class Stream(Watch):
         if self._context is not None:
             around = self._theirs()
             if around is None:
-                base = get_current()
+                base = here()
                 if base is not self._base:
                     self._base, self._ours = base, self.guard(self._context, base)
                 around = self._ours
-            self.token = None if around is None else attach(around)
+            self.token = None if around is None else enter(around)
         return self
 
     def returned(self, result: Any) -> Any:
@@ -256,7 +255,7 @@ class _Within(Watch):
         self._around = around
         self._guard = guard
         self._later = later
-        self.token = attach(around)
+        self.token = enter(around)
 
     def returned(self, result: Any) -> Any:
         if not self._later:

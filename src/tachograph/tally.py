@@ -146,18 +146,29 @@ class Tally:
     def began(self, operation: Operation) -> None:
         """What an operation counts from its start on."""
         self.seen(operation.start_ns, operation.user_id)
-        kind = operation.kind
-        if kind == "tool":
-            self.tool_calls += 1
-            self.entry(self.tools, operation.name, ToolTally).requested += 1
-        elif kind == "agent":
-            attributes = operation.attributes
-            self.agent_runs += 1
-            self.entry(self.agents, operation.name, AgentTally).count += 1
-            if not attributes.get(names.NESTED):
-                self.tasks += 1
-            if names.SWITCH_FROM in attributes:
-                self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, operation.name))
+        if operation.kind == "tool":
+            self.tool_requested(operation)
+        elif operation.kind == "agent":
+            self.run_began(operation)
+
+    def tool_requested(self, call: Operation) -> ToolTally:
+        """One call of a tool more; gives the tool's counters."""
+        self.tool_calls += 1
+        tool = self.tools.get(call.name) or self.entry(self.tools, call.name, ToolTally)
+        tool.requested += 1
+        return tool
+
+    def run_began(self, run: Operation) -> AgentTally:
+        """One run of an agent more; gives the agent's counters."""
+        attributes = run.attributes
+        self.agent_runs += 1
+        agent = self.entry(self.agents, run.name, AgentTally)
+        agent.count += 1
+        if not attributes.get(names.NESTED):
+            self.tasks += 1
+        if names.SWITCH_FROM in attributes:
+            self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, run.name))
+        return agent
 
     # ----------------------------------------------------------------------------------------------- the bounds
     def _switch(self, source: str, target: str) -> None:
@@ -195,10 +206,11 @@ class Tally:
 # ----------------------------------------------------------------------------------------------- an operation's end
 def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
     """An operation ended, whether or not its start was told. Once for each."""
-    end_ns = operation.end_ns or operation.start_ns
+    start_ns, end_ns, user_id = operation.start_ns, operation.end_ns or operation.start_ns, operation.user_id
     for tally in tallies:
-        tally.open.pop(operation.id, None)
-        tally.began(operation)
+        if tally.open:
+            tally.open.pop(operation.id, None)
+        tally.seen(start_ns, user_id)
         if end_ns > tally.last_ns:  # noqa: PLR1730 - max() takes as long as all the rest here
             tally.last_ns = end_ns
     fold = _FOLDS.get(operation.kind)
@@ -210,17 +222,19 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     facts, took, outcome = call.attributes, call.duration_ns, call.outcome
     prompt, completion = facts.get(names.INPUT_TOKENS) or 0, facts.get(names.OUTPUT_TOKENS) or 0
     cached, reasoning = facts.get(names.CACHED_TOKENS) or 0, facts.get(names.REASONING_TOKENS) or 0
-    streamed, with_tools = bool(facts.get(names.REQUEST_STREAM)), bool(facts.get(names.RESPONSE_TOOL_CALLS))
+    streamed, with_tools = facts.get(names.REQUEST_STREAM), facts.get(names.RESPONSE_TOOL_CALLS)
     for tally in tallies:
-        model = tally.entry(tally.models, call.name, ModelTally)
+        model = tally.models.get(call.name) or tally.entry(tally.models, call.name, ModelTally)
         model.requests += 1
         model.prompt_tokens += prompt
         model.completion_tokens += completion
         model.cached_tokens += cached
         model.reasoning_tokens += reasoning
         tally.request_ns += took
-        tally.streamed += streamed
-        tally.with_tools += with_tools
+        if streamed:
+            tally.streamed += 1
+        if with_tools:
+            tally.with_tools += 1
         if outcome == "ok":
             tally.successful += 1
             tally.successful_ns += took
@@ -239,7 +253,7 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
 def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     outcome, took = call.outcome, 0 if call.attributes.get(names.HUMAN_WAIT) else call.duration_ns
     for tally in tallies:
-        tool = tally.entry(tally.tools, call.name, ToolTally)
+        tool = tally.tool_requested(call)
         if outcome == "refused":
             tool.refused += 1
         elif outcome == "ok":
@@ -255,7 +269,7 @@ def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:
 def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
     facts, took, outcome = run.attributes, run.duration_ns, run.outcome
     for tally in tallies:
-        agent = tally.entry(tally.agents, run.name, AgentTally)
+        agent = tally.run_began(run)
         agent.total_duration_ns += took
         tally.count(tally.outcomes, outcome or "ok")
         if outcome == "ok":

@@ -112,8 +112,12 @@ def requested(call: Call) -> Note:
     run = run_of(call.run)
     asked = run.asked if run is not None else []
     # The framework hands on the very object the message holds, unless it is empty; ids it drops on the way.
-    match = next((entry for entry in asked if entry[1] is arguments and entry[0] is name), None)
-    match = match or next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
+    match: tuple[Any, Any, Any] | None
+    for match in asked:
+        if match[1] is arguments and match[0] is name:
+            break
+    else:
+        match = next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
     call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
     return Note(Request(name, call_id, arguments))
 
