@@ -48,17 +48,17 @@ def tool_began(call: Call) -> Start | None:
         return None  # super().__call__()
     parent = _lost_parent(call, tool) if lost(call) else None
     within = call.run or parent
-    run = run_of(within)
+    run, name = run_of(within), tool_name(tool)
     facts: Facts = {
-        names.TOOL_NAME: tool_name(tool),
+        names.TOOL_NAME: name,
         names.TOOL_TYPE: "function",
         names.TOOL_CALL_ID: ran(call),
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
-        names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) or tool_name(tool) == UserInputTool.name else None,
+        names.HUMAN_WAIT: True if name == UserInputTool.name or isinstance(tool, UserInputTool) else None,
     }
     given = None if call.recorder.capturing is None else captured(call, content.arguments)
-    return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent, content=given)
+    return Start("tool", name, facts, data=tool, parent=parent, content=given)
 
 
 def tool_ended(call: Call) -> None:
