@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import enum
+import runpy
 import threading
 import uuid
 from typing import Any
@@ -12,16 +13,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import baggage
+from opentelemetry import context as otel
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context, attach, detach, get_current, set_value
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, set_span_in_context
 
+from tachograph import context
 from tachograph.context import (
     MAX_ID_CHARS,
     Scope,
     clean_id,
     current,
+    enter,
     from_baggage,
+    here,
+    holds,
     into_baggage,
+    leave,
     new_id,
     with_scope,
 )
@@ -164,6 +172,35 @@ def test_a_scope_is_where_its_context_is() -> None:
     finally:
         detach(token)
     assert current() is None
+
+
+def test_the_current_context_is_opentelemetrys() -> None:
+    """What we enter is current for OpenTelemetry and whoever asks it, and what was before is when we leave."""
+    before, inside = get_current(), set_value("inside", "yes")
+    token = enter(inside)
+    try:
+        assert (inside, inside) == (get_current(), here())
+    finally:
+        leave(token)
+    assert before is get_current() is here()
+
+
+def test_a_context_kept_elsewhere_is_left_to_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where OpenTelemetry keeps its context in no context variable, it is asked for it each time."""
+    asked: list[Any] = [Context, lambda _: object(), lambda _: None]
+    for name, function in zip(("get_current", "attach", "detach"), asked, strict=True):
+        monkeypatch.setattr(otel, name, function)
+    module = runpy.run_path(str(context.__file__))
+
+    assert [None, *asked] == [module[name] for name in ("CURRENT", "here", "enter", "leave")]
+
+
+def test_the_span_of_a_context() -> None:
+    """A span is held by the context that was made with it, and by no other."""
+    span, other = NonRecordingSpan(INVALID_SPAN_CONTEXT), NonRecordingSpan(INVALID_SPAN_CONTEXT)
+    around = set_span_in_context(span, Context())
+
+    assert (True, False, False) == (holds(around, span), holds(around, other), holds(Context(), span))
 
 
 def test_a_scope_is_added_to_what_is_there() -> None:

@@ -102,7 +102,7 @@ SWALLOWS = {
     ("providers.py", "Providers._build"): "said in one line: the host runs on without that exporter",
     ("cli/doctor.py", "examine"): "shown as a problem: to say what cannot be imported is the command's purpose",
     ("streams.py", "_generator"): "handed on to the host's generator, which it was thrown into",
-    ("streams.py", "Stream._simply"): "likewise",
+    ("streams.py", "Stream._simply"): "likewise; where it fails to skip an item, that is looked at through the guard",
     ("streams.py", "_async_generator"): "likewise",
 }
 """Where an exception of any kind may be caught and not raised again, and why."""

@@ -12,12 +12,13 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context, attach, create_key, detach, get_current, set_value
+from opentelemetry.context import Context, attach, create_key, detach, get_current
 
 from tachograph import names
 
 if TYPE_CHECKING:
-    from contextvars import ContextVar
+    from collections.abc import Callable
+    from contextvars import ContextVar, Token
 
     from opentelemetry.trace import Span
 
@@ -44,7 +45,15 @@ class Scope(NamedTuple):
 
     def noting(self, note: Any) -> Scope:
         """The same, with a note for what runs inside."""
-        return Scope(*self[:5], note, self.explicit)
+        return Scope(
+            self.session_id,
+            self.correlation_id,
+            self.user_id,
+            self.conversation_id,
+            self.operation,
+            note,
+            self.explicit,
+        )
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -56,19 +65,25 @@ def _variable() -> ContextVar[Context] | None:
 CURRENT: Final = _variable()
 """Where OpenTelemetry keeps the current context, for who has no time to ask; None if it is kept elsewhere."""
 
+here: Final[Callable[[], Context]] = get_current if CURRENT is None else CURRENT.get
+"""The current context, at a third of the cost of ``get_current``."""
+
+enter: Final[Callable[[Context], Token[Context]]] = attach if CURRENT is None else CURRENT.set
+leave: Final[Callable[[Token[Context]], None]] = detach if CURRENT is None else CURRENT.reset
+"""Likewise ``attach`` and ``detach``, for one call: whoever enters leaves in the same function."""
 
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 
 
 def current(context: Context | None = None) -> Scope | None:
     """The scope of ``context``, by default of the code that runs now."""
-    scope: Any = (get_current() if context is None else context).get(_SCOPE_KEY)
+    scope: Any = (here() if context is None else context).get(_SCOPE_KEY)
     return scope  # type: ignore[no-any-return]  # nobody else has the key; a cast would cost as much as the look-up
 
 
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
     """A context like ``context`` (default: the current one), with ``scope`` in it."""
-    return set_value(_SCOPE_KEY, scope, context)
+    return Context({**(here() if context is None else context), _SCOPE_KEY: scope})
 
 
 def with_operation(scope: Scope, span: Span | None, context: Context) -> Context:
@@ -77,6 +92,11 @@ def with_operation(scope: Scope, span: Span | None, context: Context) -> Context
     if span is not None:
         values[_SPAN_KEY] = span
     return Context(values)
+
+
+def holds(context: Context, span: Span) -> bool:
+    """Whether ``span`` is the current one in ``context``."""
+    return context.get(_SPAN_KEY) is span
 
 
 def from_baggage(context: Context | None = None) -> Scope | None:

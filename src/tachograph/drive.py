@@ -11,14 +11,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import wrapt
-from opentelemetry.context import detach, get_current
+
+from tachograph.context import here, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry.context import Context
-
-    from tachograph.guard import Guard
 
     _Function = wrapt.FunctionWrapper[..., Any]
     _BoundFunction = wrapt.BoundFunctionWrapper[..., Any]
@@ -64,7 +63,7 @@ def _bound_to(method: Any) -> Any:
 
 
 def drive(
-    guard: Guard,
+    guard: Callable[..., Any],
     begin: Callable[..., Watch | None],
     function: Callable[..., Any],
     instance: Any,
@@ -85,8 +84,8 @@ def drive(
             result = function(*args, **kwargs)
         finally:
             if watch.token is not None:
-                watch.left = get_current()
-                detach(watch.token)
+                watch.left = here()
+                leave(watch.token)
     except BaseException as error:
         guard(watch.failed, error)
         raise

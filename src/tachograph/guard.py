@@ -23,6 +23,8 @@ T = TypeVar("T")
 class Guard:
     """Calls functions of ours on the host's time; what they raise stays here.
 
+    Who calls it often keeps its ``__call__``, as Python takes longer to find that than to call it.
+
     Args:
         strict: raise instead of swallowing. For our own tests.
     """

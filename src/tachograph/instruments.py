@@ -127,7 +127,7 @@ class Instruments:
         # The record and nothing else: it holds no object of the host, and the garbage collector has one thing to visit.
         linked = span is not None and span.get_span_context().trace_flags.sampled
         self._waiting.append(operation if linked else operation.with_ids(operation.id, None))
-        provider = self.provider
+        provider = self._given or metrics.get_meter_provider()
         if provider is not self._judged:
             self._judged, self._collected_first = provider, type(provider).__module__.startswith("opentelemetry.")
         if not self._collected_first:

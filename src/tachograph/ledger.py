@@ -67,7 +67,7 @@ class Ledger:
         self._max_requests = max_requests
         self._max_records = max_records
         self._max_names = max_names
-        self._guard = guard or Guard()
+        self._guard = (guard or Guard()).__call__
         self._clock = clock
         self._inbox: deque[Record] = deque()
         self._total = self._tally()

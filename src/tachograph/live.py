@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from opentelemetry.context import get_current, set_value
+from opentelemetry.context import set_value
 
-from tachograph.context import Scope, with_operation
+from tachograph.context import Scope, here, with_operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,9 +106,9 @@ class Live:
         """``base`` (default: the current context), with this operation as what is going on."""
         # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
         record, outer = self.record, self.outer
-        ids = record.session_id, record.correlation_id
-        scope = Scope(*ids, outer.user_id, outer.conversation_id, self, None, outer.explicit)
-        context = with_operation(scope, self.span, get_current() if base is None else base)
+        user_id, conversation_id = outer.user_id, outer.conversation_id
+        scope = Scope(record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit)
+        context = with_operation(scope, self.span, here() if base is None else base)
         return context if self.claim is None else set_value(*self.claim, context)
 
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import wrapt
-from opentelemetry.context import attach, get_current
 
-from tachograph.context import current, with_scope
+from tachograph.context import current, enter, here, with_scope
 from tachograph.drive import StandIn, Watch, drive
 from tachograph.live import Start
 from tachograph.streams import Stream, streamed, within
@@ -66,7 +65,7 @@ class Call(Watch):
         self.instance = instance
         self.args = args
         self.kwargs = kwargs
-        self.around = around = get_current()
+        self.around = around = here()
         scope = current(around)
         self.inside: Live | None = None if scope is None else scope.operation
         self.note: Any = None if scope is None else scope.note
@@ -119,6 +118,8 @@ class Probe:
         ended: called when it is over, however it ended (``call.error``); gives the facts to add to the operation
             begun, or else to the one it was called in.
         item: called with each thing a streamed result yields.
+        skip: whether such a thing has nothing to say to ``item``, found out at a fraction of the cost. Not asked where
+            content is captured. Where it fails ``item`` is called, which is to ask it too: so the failure is counted.
         optional: its absence is no news.
     """
 
@@ -127,6 +128,7 @@ class Probe:
     began: Callable[[Call], Start | Note | None] | None = None
     ended: Callable[[Call], Facts | None] | None = None
     item: Callable[[Call, Any], None] | None = None
+    skip: Callable[[Any], bool] | None = None
     optional: bool = False
 
     @property
@@ -164,7 +166,7 @@ class _Driver:
         self.item = probe.item
         self._hooks = hooks
         self.recorder = hooks.recorder
-        self._guard = hooks.guard
+        self._guard = hooks.guard.__call__
 
     def begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call is about to be made; None if there is nothing to find out."""
@@ -182,11 +184,11 @@ class _Driver:
             for probe in start.probes:
                 self._guard(self._hooks.install, probe)
             call.live = live = self.recorder.begin(start, call.around)
-            call.token = attach(live.context(live.base))
+            call.token = enter(live.context(live.base))
         else:
             call.note = start.data
             note = self.recorder.scope(call.around).noting(start.data)
-            call.token = attach(with_scope(note, call.around))
+            call.token = enter(with_scope(note, call.around))
         return call
 
     def over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
@@ -209,10 +211,11 @@ class _Driver:
         elif call.token is not None:  # a note holds for as long as an operation would
             context = functools.partial(with_scope, self.recorder.scope(call.around).noting(call.data))
         stream = Stream(
-            self._guard,
+            self._hooks.guard,
             live=call.live,
             context=context,
             item=None if self.item is None else functools.partial(self.item, call),
+            skip=self._probe.skip if self.recorder.capturing is None else None,
             over=functools.partial(self.over, call),
         )
         return streamed(result, stream)
@@ -273,7 +276,7 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
-        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard, begin)))
+        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
         self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
@@ -336,7 +339,7 @@ class _Carrying(Watch):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
         self._guard = guard
-        self._context = get_current()
+        self._context = here()
 
     def returned(self, decorator: Any) -> Any:
         return functools.partial(_decorated, decorator, self._guard, self._context)

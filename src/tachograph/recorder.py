@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.context import get_current
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
 from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
-from tachograph.context import Scope, current, from_baggage, new_id
+from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.live import Live, run_of
 from tachograph.records import Event, Operation
@@ -45,6 +44,7 @@ _MAX_FAILURES = 16
 _MAX_CHAIN = 64
 _WORD = re.compile(r"[\w.:-]{1,100}")
 _WHOLE = True  # an operation that is told of at once, beginning and end
+_NOT_ENDED = None, None, None, None
 
 
 class Recorder:
@@ -81,7 +81,8 @@ class Recorder:
         self._send = emit
         self._instruments = instruments
         self._ledger = ledger
-        self.guard = self._guard = guard
+        self.guard = guard
+        self._guard = guard.__call__
         self._config = config
         self.capturing = capturing(config)
         self._prices = Prices(config.prices)
@@ -100,7 +101,7 @@ class Recorder:
     def scope(self, context: Context | None = None) -> Scope:
         """What holds around the code that runs now; the process session where nothing else does."""
         if context is None:
-            context = get_current()
+            context = here()
         scope = current(context) or (from_baggage(context) if context else None)
         if scope is None:
             return Scope(self._process_session())
@@ -142,8 +143,10 @@ class Recorder:
         if start.parent is not None:
             base = start.parent.context(base)
         elif base is None:
-            base = get_current()
-        scope, base = self._placed(base)
+            base = here()
+        scope = current(base)
+        if scope is None or scope.operation is None:
+            scope, base = self._placed(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
         facts = {name: value for name, value in start.facts.items() if value is not None}
@@ -151,32 +154,17 @@ class Recorder:
             facts |= _place_of_run(parent, agent)
         if scope.conversation_id is not None:
             facts[names.CONVERSATION_ID] = scope.conversation_id
-        current_span = trace.get_current_span(base)
-        if parent is not None and current_span is parent.span:
+        if parent is not None and parent.span is not None and holds(base, parent.span):
             around_id: str | None = parent.record.id
         else:
-            context = current_span.get_span_context()
-            around_id = format_span_id(context.span_id) if context.is_valid else None
-        record = Operation(
-            "",
-            start.kind,
-            start.name,
-            scope.session_id,
-            scope.correlation_id or new_id(),
-            self._clock(),
-            agent=None if agent is None else agent.record.name,
-            parent_id=around_id if parent is None else parent.record.id,
-            user_id=scope.user_id,
-            attributes=facts,
-        )
-        span = self._guard(self._start_span, start, record, base, around_id)
-        started = None if span is None else span.get_span_context()
-        span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
-        if started is None or span_id is None or span_id == around_id:
-            # No SDK is at work: the API hands the surrounding span back, or an empty one.
-            span, record = None, record.with_ids(os.urandom(8).hex(), None)
-        else:
-            record = record.with_ids(span_id, format_trace_id(started.trace_id))
+            around = trace.get_current_span(base).get_span_context()
+            around_id = format_span_id(around.span_id) if around.is_valid else None
+        agent_name = None if agent is None else agent.record.name
+        parent_id = around_id if parent is None else parent.record.id
+        ids = "", start.kind, start.name, scope.session_id, scope.correlation_id or new_id()
+        # By position, which is faster; nothing has ended yet, and the ids are the span's.
+        record = Operation(*ids, self._clock(), *_NOT_ENDED, agent_name, parent_id, None, scope.user_id, facts)
+        span, record = self._started(start, record, base, around_id)
         live = Live(record, span, agent, start, scope, base)
         if start.kind == "model" and beside.listening():
             live.claim = self._guard(beside.claim)
@@ -189,6 +177,18 @@ class Recorder:
         if names.SWITCH_FROM in facts:
             self._guard(self._switched, record, base)
         return live
+
+    def _started(
+        self, start: Start, record: Operation, base: Context, around_id: str | None
+    ) -> tuple[Span | None, Operation]:
+        """The span, and the record by its ids."""
+        span = self._guard(self._start_span, start, record, base, around_id)
+        started = None if span is None else span.get_span_context()
+        span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
+        if started is None or span_id is None or span_id == around_id:
+            # No SDK is at work: the API hands the surrounding span back, or an empty one.
+            return None, record.with_ids(os.urandom(8).hex(), None)
+        return span, record.with_ids(span_id, format_trace_id(started.trace_id))
 
     def end(
         self,
@@ -211,12 +211,8 @@ class Recorder:
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
             error_message = self._message(error)
-        if begun.kind == "agent" and outcome == "error" and error is not None:
-            if live.failures and _stems_from(error, live.failures):
-                later[names.HANDED_UP] = True
-            if live.agent is not None:
-                # Kept only while the enclosing run lasts, to tell its own failures from handed-up ones.
-                live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
+            if begun.kind == "agent" and outcome == "error":
+                _hand_up(live, error)
         live.failures = []
         if begun.kind == "model":
             self._guard(self._price, begun, later)
@@ -224,17 +220,21 @@ class Recorder:
         kept = {} if content is None else self._guard(content.kept, default={})
         for ending in self.attendance.ending[begun.kind]:
             kept |= self._guard(ending, live) or {}
-        end_ns = max(end_ns, begun.start_ns)
-        record = begun.over(end_ns, outcome, error_type, error_message, {**begun.attributes, **later, **kept})
+        attributes = {**begun.attributes, **later, **kept} if later or kept else begun.attributes
+        record = begun.over(max(end_ns, begun.start_ns), outcome, error_type, error_message, attributes)
         self._guard(self._ledger.apply, record)
         for ended in self.attendance.ended[begun.kind]:
             self._guard(ended, record, outcome == "refused")
         self._open.pop(begun.id, None)
+        self._write_end(live, record, content)
+
+    def _write_end(self, live: Live, record: Operation, content: Content | None) -> None:
+        """The other writing of an end: span, metrics, log events."""
         if live.span is not None:
-            self._guard(self._end_span, live.span, record, later, content)
+            self._guard(self._end_span, live.span, record, live.later, content)
         self._guard(self._instruments.ended, record, live.span)
         if record.kind == "model":
-            if outcome == "error":
+            if record.outcome == "error":
                 self._guard(self._model_exception, record, live.context(live.base))
             if content is not None:
                 self._guard(self._details, live, record, content, live.context(live.base))
@@ -271,7 +271,7 @@ class Recorder:
 
     def over(self, start: Start, start_ns: int, end_ns: int, error: BaseException | str | None = None) -> None:
         """An operation that is over, told after the fact."""
-        scope, base = self._placed(get_current())
+        scope, base = self._placed(here())
         inside: Live | None = scope.operation
         run = run_of(inside)
         facts = {**start.facts, **(_place_of_run(inside, run) if start.kind == "agent" else {})}
@@ -358,7 +358,7 @@ class Recorder:
         if event_type in self.carried:
             self.carried[event_type](event_type, payload, scope)
             return
-        base = get_current()
+        base = here()
         scope = scope or self.scope(base)
         around = trace.get_current_span(base).get_span_context()
         event = Event(
@@ -508,6 +508,15 @@ def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
         return {names.NESTED: True}
     task = inside if inside is None or inside.kind == "task" else inside.task
     return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
+
+
+def _hand_up(run: Live, error: BaseException) -> None:
+    """Tell a failure of a run's own from one that a nested run handed up, and hand it up."""
+    if run.failures and _stems_from(error, run.failures):
+        run.later[names.HANDED_UP] = True
+    if run.agent is not None:
+        # Kept only while the enclosing run lasts.
+        run.agent.failures = [*run.agent.failures[1 - _MAX_FAILURES :], error]
 
 
 def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:

@@ -17,10 +17,9 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import wrapt
-from opentelemetry.context import attach, get_current
 
 from tachograph import names
-from tachograph.context import CURRENT
+from tachograph.context import CURRENT, enter, here
 from tachograph.drive import StandIn, Watch, drive
 
 if TYPE_CHECKING:
@@ -49,12 +48,13 @@ class Stream(Watch):
         live: the operation it belongs to, if it has one.
         context: gives the context to resume it in, made from its consumer's, if it needs one.
         item: told of each thing yielded.
+        skip: whether ``item`` need not be told of it.
         over: told once of the end: the exception, if any (``GeneratorExit``: nobody wanted the rest), and the
             value returned.
     """
 
     __slots__ = (
-        "_active_ns",
+        "_active",
         "_base",
         "_context",
         "_item",
@@ -62,7 +62,8 @@ class Stream(Watch):
         "_live",
         "_ours",
         "_over",
-        "_resumed_ns",
+        "_resumed",
+        "_skip",
         "guard",
         "kind",
     )
@@ -74,6 +75,7 @@ class Stream(Watch):
         live: Live | None = None,
         context: Callable[[Context], Context] | None = None,
         item: Callable[[Any], None] | None = None,
+        skip: Callable[[Any], bool] | None = None,
         over: Callable[[BaseException | None, Any], None] | None = None,
     ) -> None:
         super().__init__()
@@ -82,29 +84,30 @@ class Stream(Watch):
         self._live = live
         self._context = context
         self._item = item
+        self._skip = skip
         self._over = over
         self._base: Context | None = None
         self._ours: Context | None = None
         self._leaving = False
-        self._active_ns = 0
-        self._resumed_ns: int | None = None
+        self._active = 0.0
+        self._resumed: float | None = None
 
     def begin(self, thrown: type[BaseException] | None, *_: Any) -> Stream:
         """The host's code is about to go on, in our context or in what it has made current on top of it."""
         if thrown is not None:
             self._leaving = issubclass(thrown, GeneratorExit)
-        if self._resumed_ns is None:
+        if self._resumed is None:
             # What an awaitable waits for is its work: its time goes on until it has a result.
-            self._resumed_ns = time.perf_counter_ns()
+            self._resumed = time.perf_counter()
         self.token = None
         if self._context is not None:
             around = self._theirs()
             if around is None:
-                base = get_current()
+                base = here()
                 if base is not self._base:
                     self._base, self._ours = base, self.guard(self._context, base)
                 around = self._ours
-            self.token = None if around is None else attach(around)
+            self.token = None if around is None else enter(around)
         return self
 
     def returned(self, result: Any) -> Any:
@@ -136,8 +139,9 @@ class Stream(Watch):
         # is thrown into it.
         yield
         enter, leave, current = variable.set, variable.reset, variable.get
-        step, clock, spent, item = inner.send, time.perf_counter_ns, 0, next(items)
-        ours, base, look, guard = self._ours, self._base, self._item, self.guard
+        step, clock, spent, item = inner.send, time.perf_counter, 0.0, next(items)
+        ours, base, look, skip, guard = self._ours, self._base, self._item, self._skip, self.guard
+        left = ours
         try:
             while True:
                 try:
@@ -145,7 +149,7 @@ class Stream(Watch):
                 except BaseException as error:  # noqa: BLE001 - it is on its way to the host's generator
                     return type(error), inner.throw, iter((error,))
                 item = None
-                if given is not None or (ours is not None and current() is not base) or self.left is not ours:
+                if given is not None or left is not ours or (ours is not None and current() is not base):
                     return None, step, iter((given,))
                 if ours is not None:
                     token = enter(ours)
@@ -157,21 +161,27 @@ class Stream(Watch):
                 finally:
                     spent += clock() - began
                     if ours is not None:
-                        self.left = current()
+                        left = current()
                         leave(token)
                 if look is not None:
-                    guard(look, item)
+                    try:
+                        silent = skip is not None and skip(item)
+                    except Exception:  # noqa: BLE001 - it is looked at instead, through the guard
+                        silent = False
+                    if not silent:
+                        guard(look, item)
         finally:
-            self._active_ns += spent
+            self.left = left
+            self._active += spent
 
     def _theirs(self) -> Context | None:
         # What the host's code has made current on top of our context, and left so when it stopped.
         return None if self.left is self._ours else self.left
 
     def _pause(self) -> None:
-        if self._resumed_ns is not None:
-            self._active_ns += time.perf_counter_ns() - self._resumed_ns
-            self._resumed_ns = None
+        if self._resumed is not None:
+            self._active += time.perf_counter() - self._resumed
+            self._resumed = None
 
     def _yielded(self, value: Any) -> None:
         if self._leaving:
@@ -181,7 +191,7 @@ class Stream(Watch):
         if self._live is not None and names.ACTIVE_SECONDS not in self._live.later:
             self._live.later[names.ACTIVE_SECONDS] = 0.0
             if self._live.kind == "model":
-                self._live.later[names.TIME_TO_FIRST_CHUNK] = self._active_ns / 1_000_000_000
+                self._live.later[names.TIME_TO_FIRST_CHUNK] = self._active
         if self._item is not None:
             self.guard(self._item, value)
 
@@ -191,7 +201,7 @@ class Stream(Watch):
         if over is not None:
             if self._live is not None:
                 self._live.watch = None
-                self._live.later[names.ACTIVE_SECONDS] = self._active_ns / 1_000_000_000
+                self._live.later[names.ACTIVE_SECONDS] = self._active
             over(error, value)
 
     def watch(self, driver: Any) -> None:
@@ -245,7 +255,7 @@ class _Within(Watch):
         self._around = around
         self._guard = guard
         self._later = later
-        self.token = attach(around)
+        self.token = enter(around)
 
     def returned(self, result: Any) -> Any:
         if not self._later:

@@ -188,21 +188,36 @@ class Tally:
         self.seen(operation.start_ns, operation.user_id)
         kind = operation.kind
         if kind == "tool":
-            self.tool_calls += 1
-            self.entry(self.tools, operation.name, ToolTally).requested += 1
+            self.tool_requested(operation)
         elif kind == "agent":
-            attributes = operation.attributes
-            self.agent_runs += 1
-            self.entry(self.agents, operation.name, AgentTally).count += 1
-            if outermost(operation):
-                self.tasks += 1
-            if names.SWITCH_FROM in attributes:
-                self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, operation.name))
-
+            self.run_began(operation)
         elif kind == "task":
             self.tasks += 1
         elif kind == "approval":
-            self.entry(self.tools, operation.name, ToolTally).requires_approval += 1
+            self.approval_asked(operation)
+
+    def approval_asked(self, asked: Operation) -> None:
+        """One call of a tool more that a human is asked about."""
+        self.entry(self.tools, asked.name, ToolTally).requires_approval += 1
+
+    def tool_requested(self, call: Operation) -> ToolTally:
+        """One call of a tool more; gives the tool's counters."""
+        self.tool_calls += 1
+        tool = self.tools.get(call.name) or self.entry(self.tools, call.name, ToolTally)
+        tool.requested += 1
+        return tool
+
+    def run_began(self, run: Operation) -> AgentTally:
+        """One run of an agent more; gives the agent's counters."""
+        attributes = run.attributes
+        self.agent_runs += 1
+        agent = self.entry(self.agents, run.name, AgentTally)
+        agent.count += 1
+        if outermost(run):
+            self.tasks += 1
+        if names.SWITCH_FROM in attributes:
+            self._switch(attributes[names.SWITCH_FROM], attributes.get(names.SWITCH_TO, run.name))
+        return agent
 
     # ----------------------------------------------------------------------------------------------- the bounds
     def decided(self, tool: str, decision: str) -> None:
@@ -249,10 +264,11 @@ def repeats_operation(event: Event) -> bool:
 # ----------------------------------------------------------------------------------------------- an operation's end
 def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
     """An operation ended, whether or not its start was told. Once for each."""
-    end_ns = operation.end_ns or operation.start_ns
+    start_ns, end_ns, user_id = operation.start_ns, operation.end_ns or operation.start_ns, operation.user_id
     for tally in tallies:
-        tally.open.pop(operation.id, None)
-        tally.began(operation)
+        if tally.open:
+            tally.open.pop(operation.id, None)
+        tally.seen(start_ns, user_id)
         if end_ns > tally.last_ns:  # noqa: PLR1730 - max() takes as long as all the rest here
             tally.last_ns = end_ns
     fold = _FOLDS.get(operation.kind)
@@ -264,13 +280,13 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     facts, took, outcome = call.attributes, call.duration_ns, call.outcome
     prompt, completion = facts.get(names.INPUT_TOKENS) or 0, facts.get(names.OUTPUT_TOKENS) or 0
     cached, reasoning = facts.get(names.CACHED_TOKENS) or 0, facts.get(names.REASONING_TOKENS) or 0
-    streamed, with_tools = bool(facts.get(names.REQUEST_STREAM)), bool(facts.get(names.RESPONSE_TOOL_CALLS))
+    streamed, with_tools = facts.get(names.REQUEST_STREAM), facts.get(names.RESPONSE_TOOL_CALLS)
     amount = facts.get(names.COST)
     cost = 0 if amount is None else round(amount * SMALLEST)
     # A call that failed before anything was used costs nothing; of any other we would have to know.
     unpriced = amount is None and (outcome != "error" or names.INPUT_TOKENS in facts or names.OUTPUT_TOKENS in facts)
     for tally in tallies:
-        model = tally.entry(tally.models, call.name, ModelTally)
+        model = tally.models.get(call.name) or tally.entry(tally.models, call.name, ModelTally)
         model.requests += 1
         model.prompt_tokens += prompt
         model.completion_tokens += completion
@@ -280,8 +296,10 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         model.priced += amount is not None
         model.unpriced += unpriced
         tally.request_ns += took
-        tally.streamed += streamed
-        tally.with_tools += with_tools
+        if streamed:
+            tally.streamed += 1
+        if with_tools:
+            tally.with_tools += 1
         if outcome == "ok":
             tally.successful += 1
             tally.successful_ns += took
@@ -300,7 +318,7 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
 def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     outcome, took = call.outcome, 0 if call.attributes.get(names.HUMAN_WAIT) else call.duration_ns
     for tally in tallies:
-        tool = tally.entry(tally.tools, call.name, ToolTally)
+        tool = tally.tool_requested(call)
         if outcome == "refused":
             tool.refused += 1
         elif outcome == "ok":
@@ -316,7 +334,7 @@ def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:
 def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
     facts, took, outcome = run.attributes, run.duration_ns, run.outcome
     for tally in tallies:
-        agent = tally.entry(tally.agents, run.name, AgentTally)
+        agent = tally.run_began(run)
         agent.total_duration_ns += took
         tally.count(tally.outcomes, outcome or "ok")
         if outcome == "ok":
@@ -333,9 +351,21 @@ def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
             tally.processing_ns += took
 
 
+def _task_ended(_: Operation, tallies: Iterable[Tally]) -> None:
+    for tally in tallies:
+        tally.tasks += 1
+
+
 def _approval_ended(asked: Operation, tallies: Iterable[Tally]) -> None:
     for tally in tallies:
+        tally.approval_asked(asked)
         tally.decided(asked.name, asked.attributes.get(names.APPROVAL_DECISION) or EXPIRED)
 
 
-_FOLDS: Final = {"model": _model_ended, "tool": _tool_ended, "agent": _agent_ended, "approval": _approval_ended}
+_FOLDS: Final = {
+    "model": _model_ended,
+    "tool": _tool_ended,
+    "agent": _agent_ended,
+    "task": _task_ended,
+    "approval": _approval_ended,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from smolagents.models import Model
+from smolagents.models import ChatMessageStreamDelta, Model
 
 from tachograph import names
 from tachograph.integrations.smolagents import content
@@ -63,7 +63,7 @@ _PARAMETERS: Final = {
 def probe(owner: type, attribute: str) -> Probe:
     """The probe of one implementation."""
     if attribute == "generate_stream":
-        return Probe(owner, attribute, began=stream_began, ended=stream_ended, item=delta_came)
+        return Probe(owner, attribute, began=stream_began, ended=stream_ended, item=delta_came, skip=says_nothing)
     return Probe(owner, attribute, began=call_began, ended=call_ended)
 
 
@@ -176,11 +176,18 @@ def _sum(known: int | None, more: int | None) -> int | None:
     return known if more is None else (known or 0) + more
 
 
+def says_nothing(delta: Any) -> bool:
+    """Whether it is an ordinary delta with content and nothing else, as nearly all are."""
+    return type(delta) is ChatMessageStreamDelta and delta.token_usage is None and delta.tool_calls is None
+
+
 def delta_came(call: Call, delta: Any) -> None:
     """One ``ChatMessageStreamDelta``."""
     seen: Usage = call.data
     if seen.said is not None:
         call.recorder.guard(seen.said.add, delta)
+    if says_nothing(delta):
+        return
     usage = getattr(delta, "token_usage", None)
     if usage is not None:
         seen.add(_count(getattr(usage, "input_tokens", None)), _count(getattr(usage, "output_tokens", None)))

@@ -43,7 +43,10 @@ def lost(call: Call) -> bool:
 
 def owner_of(thing: Any, attribute: str) -> type | None:
     """The class that a method of ``thing`` comes from."""
-    return next((owner for owner in type(thing).__mro__[:-1] if attribute in vars(owner)), None)
+    for owner in type(thing).__mro__[:-1]:
+        if attribute in vars(owner):
+            return owner
+    return None
 
 
 def shown_name(agent: Any) -> str:

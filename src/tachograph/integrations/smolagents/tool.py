@@ -48,17 +48,17 @@ def tool_began(call: Call) -> Start | None:
         return None  # super().__call__()
     parent = _lost_parent(call, tool) if lost(call) else None
     within = call.run or parent
-    run = run_of(within)
+    run, name = run_of(within), tool_name(tool)
     facts: Facts = {
-        names.TOOL_NAME: tool_name(tool),
+        names.TOOL_NAME: name,
         names.TOOL_TYPE: "function",
         names.TOOL_CALL_ID: ran(call),
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
-        names.HUMAN_WAIT: True if isinstance(tool, UserInputTool) or tool_name(tool) == UserInputTool.name else None,
+        names.HUMAN_WAIT: True if name == UserInputTool.name or isinstance(tool, UserInputTool) else None,
     }
     given = None if call.recorder.capturing is None else captured(call, content.arguments)
-    return Start("tool", facts[names.TOOL_NAME], facts, data=tool, parent=parent, content=given)
+    return Start("tool", name, facts, data=tool, parent=parent, content=given)
 
 
 def tool_ended(call: Call) -> None:
@@ -112,8 +112,12 @@ def requested(call: Call) -> Note:
     run = run_of(call.run)
     asked = run.asked if run is not None else []
     # The framework hands on the very object the message holds, unless it is empty; ids it drops on the way.
-    match = next((entry for entry in asked if entry[1] is arguments and entry[0] is name), None)
-    match = match or next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
+    match: tuple[Any, Any, Any] | None
+    for match in asked:
+        if match[1] is arguments and match[0] is name:
+            break
+    else:
+        match = next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
     call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
     return Note(Request(name, call_id, arguments))
 
