@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tachograph.config import CONFIG_FILE_VARIABLE, Config, ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+A_STORE = os.path.abspath("/a/c.db")  # noqa: PTH100 - as the program says it, on every system
 
 # Field: default; what may be given in code, in the environment and in TOML, and what is read from each.
 SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]]] = {
@@ -45,9 +46,20 @@ SETTINGS: dict[str, tuple[Any, tuple[Any, Any], tuple[str, Any], tuple[str, Any]
     "max_records": (10_000, (0, 0), ("2", 2), ("10000000", 10_000_000)),
     "max_open": (10_000, (1, 1), ("2", 2), ("1000000", 1_000_000)),
     "max_names": (200, (1, 1), ("2", 2), ("100000", 100_000)),
+    "store": (None, (Path("/a/b/../c.db"), A_STORE), (str(A_STORE), A_STORE), ("false", None)),
+    "store_flush": ("events", ("Timer", "timer"), ("through", "through"), ('"events"', "events")),
+    "store_debounce": (0.5, (0, 0.0), ("1.5", 1.5), ("3600", 3_600.0)),
+    "store_batch": (500, (1, 1), ("2", 2), ("20000", 20_000)),
+    "store_interval": (5.0, (0.01, 0.01), ("2", 2.0), ("3600", 3_600.0)),
+    "store_max_age": (0, (0, 0), ("2", 2), ("100000", 100_000)),
+    "store_max_sessions": (0, (0, 0), ("2", 2), ("1000000000", 1_000_000_000)),
+    "store_max_size": (2_000, (0, 0), ("2", 2), ("1000000000", 1_000_000_000)),
+    "audit_key": (None, ("a", "a"), (" b ", "b"), ('"c"', "c")),
+    "audit_interval": (60.0, (0.1, 0.1), ("2", 2.0), ("86400", 86_400.0)),
 }
 BOOLEAN = "expected 1 or 0 (also true/false, yes/no, on/off)"
 TEXT = "expected a text that is not empty"
+PLACE = "expected a path, or 1 for the default place, or 0 for none"
 
 # Field, bad value, what is said to be expected.
 BAD: list[tuple[str, Any, str]] = [
@@ -76,6 +88,21 @@ BAD: list[tuple[str, Any, str]] = [
     ("max_records", "1e3", "expected a whole number from 0 to 10000000"),
     ("max_open", 0, "expected a whole number from 1 to 1000000"),
     ("max_names", 0, "expected a whole number from 1 to 100000"),
+    ("store", "  ", PLACE),
+    ("store", 2, PLACE),
+    ("store", ["a.db"], PLACE),
+    ("store", "a\0b", PLACE),
+    ("store_flush", "always", "expected one of: events, timer, through"),
+    ("store_debounce", -1, "expected a number of seconds from 0 to 3600"),
+    ("store_debounce", "soon", "expected a number of seconds from 0 to 3600"),
+    ("store_debounce", "nan", "expected a number of seconds from 0 to 3600"),
+    ("store_debounce", True, "expected a number of seconds from 0 to 3600"),
+    ("store_batch", 0, "expected a whole number from 1 to 20000"),
+    ("store_interval", 0, "expected a number of seconds from 0.01 to 3600"),
+    ("store_max_age", -1, "expected a whole number from 0 to 100000"),
+    ("store_max_sessions", "x", "expected a whole number from 0 to 1000000000"),
+    ("store_max_size", 1.5, "expected a whole number from 0 to 1000000000"),
+    ("audit_interval", 0, "expected a number of seconds from 0.1 to 86400"),
     ("max_names", "9" * 5_000, "expected a whole number from 1 to 100000"),
 ]
 
@@ -331,3 +358,35 @@ def test_a_misspelt_variable_is_said():
     """A TACHOGRAPH_ variable that no setting has is a bad setting; the one that was probably meant is named."""
     with pytest.raises(ConfigError, match=r"TACHOGRAPH_SUMARY: no such setting; did you mean TACHOGRAPH_SUMMARY\?"):
         Config.read(environ={"TACHOGRAPH_SUMARY": "0"})
+
+
+# ------------------------------------------------------------------------------------------------------- the store
+def test_the_stores_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Asked for without a path, a store is among the user's data."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    for word in ("1", "true", "ON"):
+        found = Config.read(environ={"TACHOGRAPH_STORE": word}, directory=tmp_path).store
+        assert found is not None
+        assert ("tachograph", "store.db") == Path(found).parts[-2:]
+    assert None is Config.read({"store": False}, environ={}, directory=tmp_path).store
+
+
+def test_a_stores_path_stays_what_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A relative path is of the directory the program was started in, and a tilde of its user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = [Config.read({"store": path}, environ={}).store for path in ("a.db", "~/a.db")]
+
+    assert [str(tmp_path / "a.db")] * 2 == paths or os.name == "nt"
+
+
+def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
+    """Neither the settings' text nor a complaint shows the audit key; who asks for the field has it."""
+    config = Config.read({"audit_key": "hush"}, environ={}, directory=tmp_path)
+    assert "hush" == config.audit_key
+    assert "hush" not in repr(config)
+    assert ("***", None) == tuple(Config.settings()["audit_key"].shown(value) for value in ("hush", None))
+
+    with pytest.raises(ConfigError) as refused:
+        Config.read({"audit_key": b"hush"}, environ={}, directory=tmp_path)
+    assert "hush" not in str(refused.value)

@@ -18,6 +18,7 @@ from tachograph.testing import OrderedIds, TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tachograph.testing import Capture
 
@@ -196,3 +197,14 @@ def test_settings_are_as_in_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IntegrationError, match="pigeon"), capture(integrations=["pigeon"]):
         raise AssertionError("not reached")
     assert runtime.install(None) is None
+
+
+def test_a_capture_stores_nothing_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project whose programs are stored has tests that are not, but for one that asks for it."""
+    (tmp_path / "pyproject.toml").write_text('[tool.tachograph]\nstore = "project.db"\n', "utf-8")
+    monkeypatch.chdir(tmp_path)
+    for settings, files in (({}, set()), ({"store": tmp_path / "test.db"}, {"test.db"})):
+        with capture(**settings) as everything:
+            everything.runtime.recorder.event("message_added", {})
+
+        assert files == {file.name for file in tmp_path.glob("*.db")}

@@ -127,7 +127,7 @@ def capture(
         clock: gives nanoseconds since the epoch; a :class:`TickingClock` makes durations predictable.
         sampler: of the tracer provider.
         sdk: False records with no SDK at all, by the global providers, which are to be unset.
-        settings: as for :func:`tachograph.init`; the environment is not looked at.
+        settings: as for :func:`tachograph.init`; the environment is not looked at. There is no store unless asked for.
     """
     exporter, log_exporter, reader = InMemorySpanExporter(), _log_exporter(), InMemoryMetricReader()
     from_spans = LedgerSpanExporter()
@@ -138,7 +138,7 @@ def capture(
     logging = LoggerProvider(shutdown_on_exit=False)
     logging.add_log_record_processor(SimpleLogRecordProcessor(log_exporter))
     recording = runtime.Runtime(
-        Config.read(settings, environ={}),
+        Config.read({"store": False, **settings}, environ={}),
         tracer_provider=tracing if sdk else None,
         meter_provider=metering if sdk else None,
         logger_provider=logging if sdk else None,

@@ -1,6 +1,6 @@
 """What recording costs: ratios of medians from interleaved rounds, in one run.
 
-    python tests/benchmarks/measure.py [step] [whole] [scaling] [chunk] [slow] [read] [--rounds 60]
+    python tests/benchmarks/measure.py [step] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [--rounds 60]
 
 Every mode (see `programs.py`) is a process of its own that is asked in turn, so that whatever else the machine does
 falls on all of them. Without names everything is measured. OpenInference's package is measured where it is installed.
@@ -11,6 +11,10 @@ falls on all of them. Without names everything is measured. OpenInference's pack
 - scaling: step 200 against step 10, replayed without the framework's own work.
 - chunk: each chunk of a stream, against a hand-written pass-through iterator that looks for the same.
 - slow: wall time of a program whose model takes 300 ms a call, against the program alone.
+- kept: what a store adds to a program that is recorded: each agent step, on the program's thread and in wall time with
+  a model that takes 30 ms; against the same without.
+- store: operations a second into a store, counters and chain included, against a bare ``executemany`` of the same rows
+  into the same tables.
 - read: reading one session's counters with 10,000 sessions and 1,000,000 operations recorded.
 """
 
@@ -27,11 +31,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("PYTHONHASHSEED", "0")
 STEPS, CHUNKS, WARM_UP, STARTS = 20, 2_000, 3, 6
+STORED, BATCH = 100_000, 500
 ALL_MODES = ("none", "handwritten", "tachograph", "openinference")
 
 
@@ -85,6 +90,12 @@ def worker(mode: str, what: str) -> None:
         began = time.thread_time()
         program.stream(CHUNKS)
         return (time.thread_time() - began) / CHUNKS
+
+    def paced() -> float:
+        program.model.seconds = 0.03
+        began = time.perf_counter()
+        program.run(STEPS)
+        return (time.perf_counter() - began) / STEPS
 
     def slow() -> float:
         program.model.seconds = 0.3
@@ -183,6 +194,94 @@ def slow(rounds: int) -> None:
     row("model of 300 ms, whole program", "tachograph", f"{(took['tachograph'] / took['none'] - 1) * 100:+.2f} %")
 
 
+def kept(rounds: int) -> None:
+    """A store, for a program that is recorded."""
+    for what, title in (("step", "agent step, program's thread"), ("paced", "agent step, model of 30 ms")):
+        took = medians(what, ("none", "tachograph", "stored"), rounds)
+        ratio = f"{took['stored'] / took['tachograph']:.3f} x without"
+        row(title, "stored", f"{took['stored'] * 1e6:.1f} us", ratio)
+
+
+def store(rounds: int) -> None:
+    """Operations a second."""
+    import shutil  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in range(max(3, rounds // 10)):
+        folder = Path(tempfile.mkdtemp())
+        try:
+            _stored_in_turn(folder, ours, bare)
+        finally:
+            shutil.rmtree(folder)
+    took, floor = statistics.median(ours), statistics.median(bare)
+    row("stored, each operation", "executemany", f"{floor * 1e6:.1f} us", f"{1 / floor:,.0f} / s")
+    row("stored, each operation", "tachograph", f"{took * 1e6:.1f} us", f"{1 / took:,.0f} / s")
+    row("stored, rate", "tachograph", f"{floor / took:.2f} x", "of executemany")
+
+
+def _stored_in_turn(folder: Path, ours: list[float], bare: list[float]) -> None:
+    """The same operations into two stores, a batch here, a batch there; seconds for each operation over all of them."""
+    from tachograph.store.schema import connect, transaction  # noqa: PLC0415
+    from tachograph.store.writer import INSERT, Writer  # noqa: PLC0415
+
+    writer, db = Writer(folder / "ours.db"), connect(folder / "bare.db")
+    columns = INSERT[INSERT.index("(") + 1 : INSERT.index(")")]
+    took = floor = 0.0
+    count = 0
+    for batch in _operations(STORED):
+        began = time.perf_counter()
+        writer.append(batch)
+        took += time.perf_counter() - began
+        query = f"SELECT {columns} FROM records ORDER BY seq DESC LIMIT {len(batch)}"  # noqa: S608 - the columns are ours
+        rows = writer.connection.execute(query).fetchall()[::-1]
+        began = time.perf_counter()
+        with transaction(db):
+            db.executemany(INSERT, rows)
+        floor += time.perf_counter() - began
+        count += len(batch)
+    writer.close()
+    db.close()
+    ours.append(took / count)
+    bare.append(floor / count)
+
+
+def _operations(count: int) -> Iterator[list[Any]]:
+    """Batches of agents' work: requests of twenty operations, sessions of ten requests."""
+    from tachograph import names  # noqa: PLC0415
+    from tachograph.records import Operation  # noqa: PLC0415
+
+    kinds: tuple[tuple[Any, str], ...] = (("model", "m"), ("tool", "lookup")) * 9 + (("model", "m"), ("agent", "bench"))
+    facts = {
+        "model": {
+            names.OPERATION_NAME: "chat",
+            names.PROVIDER_NAME: "openai",
+            names.REQUEST_MODEL: "m",
+            names.STEP: 3,
+            names.INPUT_TOKENS: 1_000,
+            names.OUTPUT_TOKENS: 200,
+            names.REQUEST_MESSAGES: 7,
+            names.REQUEST_TOOLS: 3,
+            names.RESPONSE_MODEL: "m-2026",
+            names.FINISH_REASONS: ("tool_calls",),
+            names.RESPONSE_TOOL_CALLS: 1,
+        },
+        "tool": {names.TOOL_NAME: "lookup", names.TOOL_TYPE: "function", names.TOOL_CALL_ID: "call_1", names.STEP: 3},
+        "agent": {names.AGENT_NAME: "bench", names.STEPS: 10},
+    }
+    batch = []
+    for number in range(count):
+        kind, name = kinds[number % 20]
+        at = 1_800_000_000_000_000_000 + number * 1_000_000
+        ids = os.urandom(8).hex(), kind, name, f"session-{number // 200}", f"{number // 20:032x}"
+        parent, trace = f"{number // 20:016x}", f"{number // 20:032x}"
+        batch.append(Operation(*ids, at, at + 900, "ok", None, None, "bench", parent, trace, None, facts[kind]))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+
+
 def read(rounds: int) -> None:
     """One session's counters among many."""
     from tachograph import names  # noqa: PLC0415
@@ -206,14 +305,14 @@ def read(rounds: int) -> None:
 
 
 MEASURES: dict[str, Callable[[int], None]] = {
-    measure.__name__: measure for measure in (step, whole, scaling, chunk, slow, read)
+    measure.__name__: measure for measure in (step, whole, scaling, chunk, slow, kept, store, read)
 }
 
 
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[*MEASURES, []], help="default: everything")
+    parser.add_argument("what", nargs="*", choices=[*MEASURES, "paced", []], help="default: everything")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -7,7 +7,10 @@ with ids on every span. Content is off wherever it can be.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +172,14 @@ def tachograph(_: TracerProvider) -> None:
     tachograph.init()
 
 
+def stored(tracing: TracerProvider) -> None:
+    """Recorded by us, and kept in a store."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["TACHOGRAPH_STORE"] = f"{folder}/store.db"
+    tachograph(tracing)
+
+
 def openinference(tracing: TracerProvider) -> None:
     """Recorded by OpenInference's package, its content hidden."""
     os.environ["OPENINFERENCE_HIDE_INPUTS"] = os.environ["OPENINFERENCE_HIDE_OUTPUTS"] = "true"
@@ -293,4 +304,4 @@ def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by h
         setattr(owner, name, function)
 
 
-MODES = {mode.__name__: mode for mode in (none, handwritten, tachograph, openinference)}
+MODES = {mode.__name__: mode for mode in (none, handwritten, tachograph, stored, openinference)}

@@ -129,6 +129,15 @@ def test_settings_say_where_they_are_from(programs):
     assert shown["max_sessions"] == (1_000, "default")
 
 
+def test_secrets_are_not_shown(programs):
+    """The audit key is said to be set, and not what it is."""
+    for how in ((), ("--json",)):
+        done = programs.run(*DOCTOR, *how, TACHOGRAPH_AUDIT_KEY="hush")
+
+        assert "***" in done.stdout
+        assert "hush" not in done.stdout + done.stderr
+
+
 # ------------------------------------------------------------------------------------------------- problems
 @pytest.mark.parametrize(
     ("variables", "problems"),

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from tachograph.records import Record
 
-WINDOW = 0.1 + 0.4
-"""Seconds that a program killed may be behind: the time that others may come in, and the time to write."""
+WINDOW = 0.1 + 0.9
+"""Seconds that a program killed may be behind: the time others may come in, and to write on a machine under load."""
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -81,22 +81,25 @@ LOAD = """
     for number in itertools.count():
         live = record.begin(Start("model", "m", parent=outer))
         record.end(live)
-        os.write(out, f"{live.record.id} {time.time()}\\n".encode())
-        if how == "events" and number % 50 == 49:
-            time.sleep(0.005)
+        os.write(out, f"{live.record.id} {time.time()} {running.keeper.stats()['written']}\\n".encode())
+        if how == "events":
+            time.sleep(0.001)
     """
 
 
-def told(log: Path) -> list[tuple[str, float]]:
-    """Ids of what a program that was killed had recorded, and when."""
-    if not log.exists():
-        return []
-    lines = [line.split() for line in log.read_text().split("\n")[:-1]]
-    return [(id_, float(at)) for id_, at in lines]
+def due(log: Path, how: str, killed: float) -> list[str]:
+    """Ids of what a program that was killed had recorded and is to be in the store."""
+    lines = [line.split() for line in log.read_text().split("\n")[:-1]] if log.exists() else []
+    if how == "through":
+        return [id_ for id_, *_ in lines]
+    written = max((int(count) for *_, count in lines), default=0)  # as it saw itself
+    return [id_ for n, (id_, at, _) in enumerate(lines) if n < written or float(at) < killed - WINDOW]
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.long)])
-def test_killed_at_any_moment(programs, tmp_path, kills):
+@pytest.mark.parametrize(
+    ("kills", "seconds"), [(20, 0.2), pytest.param(200, 0.8, marks=pytest.mark.long)], ids=["20", "200"]
+)
+def test_killed_at_any_moment(programs, tmp_path, kills, seconds):
     """Killed under load, four at once: the file and all chains are whole, what was committed is there, open is lost."""
     store, dice = tmp_path / "store.db", random.Random(kills)  # noqa: S311 - the same moments each time
     programs.write("load.py", LOAD)
@@ -118,7 +121,7 @@ def test_killed_at_any_moment(programs, tmp_path, kills):
             never_ended |= {process.stdout.readline().split()[1] for process in running}
             killed = []
             for process in running:
-                time.sleep(dice.uniform(0, 0.2))
+                time.sleep(dice.uniform(0, seconds))
                 process.kill()
                 killed.append(time.time())
         finally:
@@ -129,9 +132,8 @@ def test_killed_at_any_moment(programs, tmp_path, kills):
         whole(store)
         there = {record.id for record in stored(store)}
         for how, log, moment in zip(hows, logs, killed, strict=True):
-            behind = 0.0 if how == "through" else WINDOW
-            due = [id_ for id_, at in told(log) if how == "through" or at < moment - behind]
-            assert [] == [id_ for id_ in due if id_ not in there], how
+            recorded = due(log, how, moment)
+            assert [] == [id_ for id_ in recorded if id_ not in there], how
 
     Writer(store).close()
     ended = {record.id: record for record in stored(store) if isinstance(record, Operation)}

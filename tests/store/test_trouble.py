@@ -33,10 +33,10 @@ def test_each_kind_is_said_once():
     there, lines, clock = trouble()
     assert not there
     for error in (FULL, FULL, OSError(errno.EACCES, "Permission denied", "store.db"), FULL):
-        there.failed(error)
+        there.failed(error, dropped=1_000)
     clock.now += 12
     assert there
-    there.over(dropped=1_234)
+    there.over(dropped=2_234)
     there.over()
 
     assert not there
@@ -58,8 +58,10 @@ def test_others_writing_is_no_trouble_for_a_while():
     for _ in range(10):
         there.failed(LOCKED)
         assert 0.2 == pytest.approx(there.retry_at - clock.now)
+    assert (True, False) == (there.passing, there.lasting)
     there.over()
     assert [] == lines
+    assert (False, False) == (there.passing, there.lasting)
 
     there.failed(LOCKED)
     clock.now += 5

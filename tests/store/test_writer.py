@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.records import History, deliveries, event, histories, ledger_of, opened, operation
+from support.records import MOMENT, SECOND, History, deliveries, event, histories, ledger_of, opened, operation
+from support.stores import checked
 from tachograph import names
 from tachograph.canonical import record_from_text, tally_from_text
 from tachograph.records import Operation
@@ -95,6 +97,114 @@ def test_ids_that_sqlite_cannot_hold_are_kept(writer, path):
 
     assert [odd] == stored(path)
     assert [("s\\ud800", "r\\udfff")] == rows(path, "SELECT session_id, correlation_id FROM records")
+
+
+def test_what_has_not_ended_is_no_record(writer, path):
+    """An open operation among those that ended is an error that names it, and nothing is stored."""
+    with pytest.raises(ValueError, match="has not ended; give it as under way"):
+        writer.append([operation(1), operation(2, took=None)])
+
+    assert [] == stored(path)
+    assert 1 == writer.append([operation(1)])
+    assert 1 == counters(path, "total")["", ""]["total_requests"]
+
+
+def test_a_writer_says_who_it_is(path):
+    """In the store stand the program, its process, and when it wrote last and closed."""
+    ticks = iter(range(1, 100))
+    one = Writer(path, program="shop", clock=lambda: next(ticks))
+    one.append([operation(1)])
+    one.close()
+
+    query = "SELECT program, pid, started_ns, seen_ns, closed_ns, count, keyed FROM writers"
+    assert [("shop", os.getpid(), 1, 3, 4, 1, 0)] == rows(path, query)
+
+
+def test_a_failure_leaves_nothing_and_costs_nothing(writer, path):
+    """What a failed call would have stored is not there, and the next call stores it, chained and counted."""
+    writer.append([operation(1)])
+    with pytest.raises(OverflowError):
+        writer.append([operation(2), operation(3)._replace(start_ns=2**70, end_ns=2**70)])
+    assert [operation(1)] == stored(path)
+    writer.release()
+
+    assert 1 == writer.append([operation(2)])
+    assert 2 == counters(path, "total")["", ""]["total_requests"]
+    assert checked(path).ok
+
+
+# ---------------------------------------------------------------------------------------------------- under way
+def under_way(path: Path) -> list[tuple[str, int]]:
+    return rows(path, "SELECT id, writer FROM open ORDER BY id")
+
+
+def test_what_is_under_way_is_there_until_it_ends(writer, path):
+    """What begins is noted, what ends or is not told any more is not, and None leaves all as it was."""
+    first, second = operation(1, took=None), operation(2, took=None)
+    writer.append([], [first, second])
+    assert [(first.id, 1), (second.id, 1)] == under_way(path)
+
+    writer.append([operation(1)], None)
+    assert [(second.id, 1)] == under_way(path)
+
+    writer.append([operation(3)], [])
+    assert [] == under_way(path)
+
+
+def test_what_a_dead_writer_left_is_lost(path):
+    """At the next start what a process that died had open has ended then, as lost, in the chain of who found it."""
+    dead, alive = Writer(path, clock=lambda: MOMENT + SECOND), Writer(path)
+    dead.append([operation(1)], [operation(2, took=None), operation(3, "agent", "boss", took=None, at=9_000)])
+    alive.append([], [operation(4, took=None)])
+    dead.release()
+    dead.forget()
+    finder = Writer(path)
+
+    lost = {record.id: record for record in stored(path) if record.outcome == "lost"}
+    assert {operation(2).id: MOMENT + SECOND, operation(3).id: MOMENT + 9 * SECOND} == {
+        id_: record.end_ns for id_, record in lost.items()
+    }
+    assert [(operation(4).id, 2)] == under_way(path)
+    assert [(3, 2)] == rows(path, "SELECT writer, count(*) FROM records WHERE writer = 3")
+    assert [(MOMENT + SECOND,)] == rows(path, "SELECT closed_ns FROM writers WHERE writer = 1")
+    assert 1 == counters(path, "session")["s", ""]["incomplete_requests"]
+    assert checked(path).ok
+    for one in (alive, finder):
+        one.close()
+
+
+def test_what_is_under_way_at_the_end_is_lost(path):
+    """A writer that closes ends what is still under way."""
+    one = Writer(path)
+    one.append([], [operation(1, took=None)])
+    one.close()
+
+    assert ["lost"] == [record.outcome for record in stored(path)]
+    assert [] == under_way(path)
+
+
+def test_a_damaged_row_of_what_is_under_way_stops_nobody(path):
+    """What cannot be read of a dead writer's is left out; the rest is lost as it should be."""
+    dead = Writer(path)
+    dead.append([], [operation(1, took=None), operation(2, took=None)])
+    dead.connection.execute("UPDATE open SET body = 'x' WHERE id = ?", (operation(1).id,))
+    dead.release()
+    dead.forget()
+    Writer(path).close()
+
+    assert [operation(2).id] == [record.id for record in stored(path)]
+    assert [] == under_way(path)
+
+
+def test_a_store_that_was_taken_away_is_not_made_again_at_the_end(path):
+    """Closing a writer whose file is gone makes no other."""
+    one = Writer(path)
+    one.append([operation(1)])
+    for file in path.parent.glob("store.db*"):
+        file.unlink()
+    one.close()
+
+    assert [] == list(path.parent.iterdir())
 
 
 # ------------------------------------------------------------------------------------------------------ counters

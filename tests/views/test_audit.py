@@ -25,7 +25,7 @@ from support.records import (
 )
 from tachograph import names
 from tachograph.times import moment
-from tachograph.views.audit import audit_view
+from tachograph.views.audit import audit_view, entries, is_critical
 
 HEAD = {
     "timestamp",
@@ -521,3 +521,10 @@ def test_the_figures_of_a_session_can_be_had_from_its_audit_log(history: History
         assert sum(tool["refused"] for tool in metrics.tools.values()) == len(
             [entry for entry in of_type("tool_execution_requested") if entry.get("refused")]
         )
+
+
+@given(histories())
+def test_a_record_is_critical_if_one_of_its_entries_is(history):
+    """What is said of a record without making its entries is what its entries say."""
+    for record in history.last():
+        assert any(entry["critical"] for *_, entry in entries(record)) == is_critical(record)

@@ -139,7 +139,8 @@ class Keeper:
 
     def _through(self) -> None:
         """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
-        if threading.current_thread() is not self._thread and not (self._ledger.held or self._trouble or self._late):
+        stuck = self._late or (self._trouble is not None and self._trouble.lasting)
+        if threading.current_thread() is not self._thread and not self._ledger.held and not stuck:
             self._late = not self.flush()
 
     def flush(self, timeout: float = 5.0) -> bool:
@@ -290,9 +291,9 @@ class Keeper:
             done = self._flush(self._batches)
         except KINDS as error:
             self._answer([request for request in self._requests if request.until <= now], written=False)
-            self._trouble.failed(error)
+            self._trouble.failed(error, dropped)
             return True
-        self._trouble.over(dropped)
+        self._trouble.over(self._tap.dropped)
         self._late = False
         self._flushed_ns = time.time_ns()
         if done:
@@ -372,11 +373,14 @@ class Keeper:
     def after_fork_in_child(self) -> None:
         """What was recorded is the parent's to write; the child begins anew, with a writer of its own."""
         writer, held = self._writer, self._held
-        self._ledger.settle()  # into the old tap, which goes
-        self._anew()
         if writer is not None:
             writer.forget()
-        if not held and self._closing is None:
+        if self._closing is not None:
+            return
+        self._ledger.after_fork()  # whoever is told first
+        self._ledger.settle()  # into the old tap, which goes
+        self._anew()
+        if not held:
             self._closing = 0.0
             self._ledger.untap(self._tap)
             self._complain(

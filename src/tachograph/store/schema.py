@@ -29,6 +29,11 @@ class StoreError(OSError):
     """The database cannot be used; the message names it, what is wrong, and the fix."""
 
 
+def damaged(path: Path, error: Exception) -> StoreError:
+    """The error for a file in which something cannot be what was written. Python has trouble reading some such text."""
+    return StoreError(f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made")
+
+
 _TABLES: Final = """
 CREATE TABLE writers (                -- one for each process (or fork) that ever wrote
   writer      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -194,12 +199,10 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         application: int = db.execute("PRAGMA application_id").fetchone()[0]
         tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
-        raise StoreError(
-            f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made"
-        ) from None
+        raise damaged(path, error) from None
     if application != APPLICATION_ID and (tables or version):
         raise StoreError(f"{path}: is a SQLite database, but no store of Tachograph; give another path")
     if version > VERSION:

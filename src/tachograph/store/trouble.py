@@ -47,6 +47,7 @@ class Trouble:
         self._complain = complain
         self._clock = clock
         self._since = 0.0
+        self._dropped = 0
         self._wait = _FIRST_RETRY
         self._told: set[str] = set()
         self.error: str | None = None
@@ -62,11 +63,16 @@ class Trouble:
         """Whether it is only that others are writing."""
         return self.error == _FIXES["locked"]
 
-    def failed(self, error: Exception) -> None:
-        """A write has failed so."""
+    @property
+    def lasting(self) -> bool:
+        """Whether it is more than that."""
+        return self.error is not None and not self.passing
+
+    def failed(self, error: Exception, dropped: int = 0) -> None:
+        """A write has failed so; ``dropped`` records were given up so far, over all time."""
         now = self._clock()
         if self.error is None:
-            self._since, self._wait = now, _FIRST_RETRY
+            self._since, self._wait, self._dropped = now, _FIRST_RETRY, dropped
         self.error = self.last_error = said = what_it_is(error)
         self.failures += 1
         self.retry_at = now + self._wait
@@ -81,13 +87,14 @@ class Trouble:
             )
 
     def over(self, dropped: int = 0) -> None:
-        """A write has succeeded; ``dropped`` records were given up meanwhile."""
+        """A write has succeeded; ``dropped`` as in :meth:`failed`."""
         if self.error is None:
             return
         self.error = None
         if self._told:
             self._told.clear()
-            lost = f"; {dropped:,} records were too many to wait for it and are not in it" if dropped else ""
+            count = dropped - self._dropped
+            lost = f"; {count:,} records were too many to wait for it and are not in it" if count else ""
             self._complain(f"store {self._path} is written again, after {self._clock() - self._since:.0f} s{lost}")
 
 

@@ -19,7 +19,7 @@ from tachograph.records import Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
 from tachograph.store.counters import Counters
 from tachograph.store.presence import Presence, is_alive
-from tachograph.store.schema import as_stored, connect, transaction
+from tachograph.store.schema import as_stored, connect, damaged, transaction
 from tachograph.store.trouble import is_busy
 from tachograph.tally import repeats_operation
 from tachograph.views.audit import is_critical
@@ -132,8 +132,10 @@ class Writer:
                     new, head, open_now = self._append(db, told, going_on, stored=True)
         except BaseException as error:
             self._counters.discard()
-            if isinstance(error, sqlite3.DatabaseError) and not is_busy(error):
+            if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)) and not is_busy(error):
                 self.release()  # a connection that has failed is not to be trusted; the next call opens another
+            if isinstance(error, UnicodeDecodeError):
+                raise damaged(self._path, error) from None
             raise
         self._counters.remember()
         self._head, self._under_way = head, open_now
@@ -153,7 +155,7 @@ class Writer:
             text, columns = record_text(record), _columns(count, record)
             head = link(head, digest(text), columns, self._key)
             rows.append((self._id, *columns, text, head))
-        db.executemany(_INSERT, rows)
+        db.executemany(INSERT, rows)
         self._counters.add(db, fresh)
         open_now = self._note(db, going_on, {record.id for record in told})
         sealed = sealed._replace(entries=count, head=head)
@@ -201,20 +203,20 @@ class Writer:
             "SELECT writer, name, seen_ns FROM writers WHERE closed_ns IS NULL AND writer <> ?", (self._id,)
         ).fetchall():
             if not is_alive(self._path, name):
-                lost += self._end(db, writer, seen_ns)
+                lost += self._left_open(db, writer, seen_ns)
+                db.execute("DELETE FROM open WHERE writer = ?", (writer,))
                 db.execute("UPDATE writers SET closed_ns = seen_ns WHERE writer = ?", (writer,))
         return lost
 
     @staticmethod
-    def _end(db: sqlite3.Connection, writer: int, end_ns: int) -> list[Operation]:
-        """What a writer has open, ended as lost; the rows are removed."""
+    def _left_open(db: sqlite3.Connection, writer: int, end_ns: int) -> list[Operation]:
+        """What a writer has open, ended as lost."""
         lost = []
         for (body,) in db.execute("SELECT body FROM open WHERE writer = ? ORDER BY start_ns", (writer,)).fetchall():
             with contextlib.suppress(ValueError):  # a damaged one cannot be told of, and is not to stop the others
                 begun = record_from_text(body)
                 if isinstance(begun, Operation):
                     lost.append(begun.over(max(end_ns, begun.start_ns), "lost", None, None, begun.attributes))
-        db.execute("DELETE FROM open WHERE writer = ?", (writer,))
         return lost
 
     # ------------------------------------------------------------------------------------------------ the database
@@ -278,12 +280,10 @@ class Writer:
             StoreError, sqlite3.Error, OSError: as the constructor does; given back all the same.
         """
         try:
+            if _identity(self._path) != self._file:
+                return  # it was moved away, and nothing is to be made in its place
             if self._under_way:
-                db = self._ready()
-                with transaction(db):
-                    left = self._end(db, self._id, self._clock())
-                self._under_way.clear()
-                self.append(left)
+                self.append(self._left_open(self._ready(), self._id, self._clock()))
             db = self._ready()
             with transaction(db):
                 db.execute(
@@ -295,18 +295,21 @@ class Writer:
             self._absent()
 
 
-_INSERT: Final = (
+INSERT: Final = (
     "INSERT INTO records "
     "(writer, number, id, kind, session_id, correlation_id, start_ns, end_ns, critical, body, link) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+"""How a record is stored, all of it."""
 
 
 def _columns(number: int, record: Record) -> tuple[int, str, str, str, str | None, int, int, int]:
     if isinstance(record, Event):
         kind, start_ns, end_ns = record.type, record.timestamp_ns, record.timestamp_ns
+    elif record.end_ns is None:
+        raise ValueError(f"operation {record.id!r} has not ended; give it as under way")
     else:
-        kind, start_ns, end_ns = record.kind, record.start_ns, record.end_ns or record.start_ns
+        kind, start_ns, end_ns = record.kind, record.start_ns, record.end_ns
     return number, as_stored(record.id), kind, *_place(record), start_ns, end_ns, int(is_critical(record))
 
 
