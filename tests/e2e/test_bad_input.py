@@ -33,6 +33,15 @@ BAD = {
     "max_records": "1e3",
     "max_open": "0x10",
     "max_names": "99999999999999999999",
+    "store": "  ",
+    "store_flush": "always",
+    "store_debounce": "soon",
+    "store_batch": "0",
+    "store_interval": "-1",
+    "store_max_age": "a year",
+    "store_max_sessions": "-1",
+    "store_max_size": "2 GB",
+    "audit_interval": "0",
 }
 """A bad value for each setting that can have one."""
 
@@ -62,8 +71,8 @@ def said(done: Finished) -> list[str]:
 
 # ------------------------------------------------------------------------------------------------ settings by call
 def test_every_setting_has_a_bad_value():
-    """The table above forgets no setting; names, of frameworks or services, are checked elsewhere or free."""
-    assert Config.settings().keys() - {"integrations", "service_name"} == BAD.keys()
+    """The table above forgets no setting; names, of frameworks or services, and keys are checked elsewhere or free."""
+    assert Config.settings().keys() - {"integrations", "service_name", "audit_key"} == BAD.keys()
 
 
 def test_init_raises_naming_setting_value_and_fix(programs):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.records import opened, operation
+from support.records import MOMENT, event, opened, operation
 from support.stores import fill, session_name, work
+from tachograph import names
+from tachograph.sources.sqlite import SqliteSource
 from tachograph.store.look import Look
 from tachograph.store.schema import connect
 from tachograph.store.writer import Writer
@@ -31,66 +32,74 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def steps(path: Path, ask: Callable[[Look], object]) -> int:
+def steps(path: Path, ask: Callable[[SqliteSource], object]) -> int:
     """How many steps SQLite's machine takes for an answer, in tens."""
     taken = [0]
 
     def step() -> None:
         taken[0] += 1
 
-    with closing(connect(path)) as db:
+    with closing(SqliteSource(path)) as source:
+        source.session_count()
+        ((_, db),) = source._readers._idle
         db.set_progress_handler(step, 10)
-        ask(Look(db, path))
+        ask(source)
         db.set_progress_handler(None, 0)
     return taken[0]
 
 
-def first(count: int, **asked: Any) -> Callable[[Look], object]:
-    """The newest so many records."""
-    return lambda look: deque((record for record, _ in zip(look.newest(**asked), range(count), strict=False)), maxlen=0)
-
-
-WALKS: list[dict[str, Any]] = [
+FILTERS: list[dict[str, Any]] = [
     {},
     {"session_id": session_name(3)},
-    {"session_id": session_name(3), "kinds": ["model", "llm_request_started"]},
     {"correlation_id": REQUEST},
     {"session_id": session_name(3), "correlation_id": REQUEST},
+    {"session_id": session_name(3), "event_type": "llm_request_failed"},
     {"critical": True},
-    {"critical": True, "kinds": ["agent", "agent_switched"]},
-    {"critical": True, "kinds": ["hitl_approval_requested", "hitl_decision_made"]},
-    {"kinds": ["agent", "model", "tool"]},
-    {"kinds": ["system_startup"]},
-    {"kinds": ["model"], "amiss": True},
-    {"kinds": ["tool", "tool_execution_failed"], "amiss": True},
-    {"kinds": ["agent"], "amiss": True, "critical": True},
-    {"since_ns": operation(1, at=1_000).start_ns},
+    {"critical": False},
+    {"critical": True, "category": "hitl"},
+    {"critical": True, "category": "agent"},
+    {"since": MOMENT / 1e9},
+    *({"event_type": event_type} for event_type in names.EVENTS),
+    *({"category": category} for category, _ in sorted(set(names.EVENTS.values()))),
 ]
-"""What a log is asked by."""
 
 
-@pytest.mark.parametrize("asked", WALKS, ids=str)
-def test_a_walk_is_as_long_as_its_answer(asked: dict[str, Any], stores: list[Path]) -> None:
-    """The newest records by any condition take no more steps from a store that is ten times as large."""
-    small, large = (steps(path, first(20, **asked)) for path in stores)
+@pytest.mark.parametrize("asked", FILTERS, ids=str)
+def test_a_log_takes_as_long_from_any_store(asked: dict[str, Any], stores: list[Path]) -> None:
+    """The newest entries by any filter, be there any or none, take no more steps from a store ten times as large."""
+    small, large = (steps(path, lambda source: source.audit_log(limit=20, **asked)) for path in stores)
 
     assert large <= 2 * small + 50
+
+
+def test_what_is_rare_is_found_among_many(tmp_path: Path) -> None:
+    """Agents that never hand over cost a search for those that did nothing, however many they are."""
+    taken = []
+    for count in (100, 3_000):
+        path = tmp_path / f"{count}.db"
+        with closing(Writer(path)) as writer:
+            writer.append([operation(number, "agent", "manager", at=number) for number in range(count)])
+            writer.append([event(1, "agent_switched", from_agent="a", to_agent="b")])
+        taken.append(steps(path, lambda source: source.audit_log(event_type="agent_switched", limit=20)))
+
+    assert taken[1] <= 2 * taken[0] + 50
 
 
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda look: look.tally(),
-        lambda look: look.tally(session_name(3)),
-        lambda look: look.tally(session_name(3), REQUEST),
-        lambda look: look.tally("nobody's"),
-        lambda look: look.newest_sessions(10, 0, deleted=False),
-        lambda look: look.under_way(),
+        lambda source: source.total(),
+        lambda source: source.session_metrics(session_name(3)),
+        lambda source: source.session_metrics(session_name(3), REQUEST),
+        lambda source: source.session_metrics("nobody's"),
+        lambda source: source.session_list(limit=10),
+        lambda source: source.timeline(session_id=session_name(3)),
+        lambda source: source.open_operations(),
     ],
-    ids=["total", "session", "request", "unknown", "page", "under way"],
+    ids=["total", "session", "request", "unknown", "page", "timeline", "under way"],
 )
-def test_figures_take_as_long_from_any_store(ask: Callable[[Look], object], stores: list[Path]) -> None:
-    """Counters and pages of the list take no more steps from a store that is ten times as large."""
+def test_figures_take_as_long_from_any_store(ask: Callable[[SqliteSource], object], stores: list[Path]) -> None:
+    """Counters, pages of the list and a session's timeline take no more steps from a store ten times as large."""
     small, large = (steps(path, ask) for path in stores)
 
     assert large <= 2 * small + 100

@@ -250,9 +250,10 @@ def test_a_changed_writer_is_found(path, key, column):
     written(path, key=key)
     with opened(path) as db:
         value = {"name": "other", "count": 5, "pruned": 1, "keyed": int(key is None)}.get(column, b"x" * 32)
-        db.execute(f"UPDATE writers SET {column} = ?", (value,))  # noqa: S608
-
-        assert not verify(db, key=key).ok
+        for instead in (value, b"odd", "odd", 3.5, -1):
+            with undone(db):
+                db.execute(f"UPDATE writers SET {column} = ?", (instead,))  # noqa: S608
+                assert not verify(db, key=key).ok
 
 
 def test_a_chain_written_anew_is_found_by_a_head(path, tmp_path):

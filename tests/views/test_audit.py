@@ -289,6 +289,22 @@ def test_an_event_is_an_entry_with_its_payload() -> None:
     ]
 
 
+def test_a_type_nobody_knows_is_an_entry_all_the_same() -> None:
+    """What a newer version recorded is shown, as not critical and of no category."""
+    newer = event(1, "moon_landed", by="ada")
+
+    assert [("moon_landed", False, "ada")] == [(e["event_type"], e["critical"], e["by"]) for e in audit_view([newer])]
+    assert [] == audit_view([newer], category="system")
+
+
+def test_the_newest_are_found_without_reading_on() -> None:
+    """Of records that come latest first, no more are taken than the newest entries need."""
+    records = iter([operation(number, at=-2_000 * number) for number in range(10)])
+
+    assert 3 == len(audit_view(records, limit=3, newest_first=True))
+    assert 7 == len(list(records))
+
+
 def test_every_entry_has_the_whole_head() -> None:
     """Moment, type, id, session, request, trace and span are on every entry, and whether it is critical."""
     entries = audit_view([AGENT, MODEL, TOOL, event(1, "message_added")])

@@ -32,8 +32,8 @@ def delete_session(
     Args:
         writer: whose chain the entry goes into.
         session_id: of the session.
-        hard: for good. What its records say is overwritten and their digests stay; its figures stay without the user,
-            and nothing of it is under way any more. Otherwise the session is hidden, and all is kept.
+        hard: for good. What its records say is overwritten; their ids, kinds, times and digests stay, and its figures
+            without the user. Nothing of it is under way any more. Otherwise the session is hidden, and all is kept.
         by: who asked.
         now_ns: the moment, nanoseconds since the epoch.
 
@@ -89,29 +89,24 @@ def _has_content(db: sqlite3.Connection, session_id: str) -> bool:
 
 
 def _erase(db: sqlite3.Connection, session_id: str, but: str) -> None:
-    """Overwrite what the records of a session say, ``but`` one."""
+    """Take away who a session was for and what is under way in it, and what its records say, ``but`` one."""
     db.create_function("digest_of", 1, digest, deterministic=True)
-    users = _nameless(db, session_id)
-    left = "session_id = ? AND body IS NOT NULL AND id <> ?"
+    with transaction(db):
+        db.execute("DELETE FROM open WHERE session_id = ?", (session_id,))
+        users = _without_user(db, "scope IN (1, 2) AND session_id = ?", (session_id,), None)
+        # The last user of all is the last of the session, if of the session at all.
+        _without_user(db, "scope = 0", (), users)
     changed = SLICE
     while changed == SLICE:
         with transaction(db):
             changed = db.execute(
                 f"""
-                UPDATE records SET digest = digest_of(body), body = NULL
-                WHERE seq IN (SELECT seq FROM records WHERE {left} LIMIT {SLICE})
+                UPDATE records SET digest = digest_of(body), body = NULL WHERE seq IN (
+                    SELECT seq FROM records WHERE session_id = ? AND body IS NOT NULL AND id <> ? LIMIT {SLICE}
+                )
                 """,  # noqa: S608 - our own texts
                 (session_id, but),
             ).rowcount
-    with transaction(db):
-        _without_user(db, "scope = 0", (), users)
-
-
-def _nameless(db: sqlite3.Connection, session_id: str) -> set[str]:
-    """Take what is under way and the users out of a session; which users those were."""
-    with transaction(db):
-        db.execute("DELETE FROM open WHERE session_id = ?", (session_id,))
-        return _without_user(db, "scope > 0 AND session_id = ?", (session_id,), None)
 
 
 def _without_user(db: sqlite3.Connection, which: str, values: tuple[str, ...], users: set[str] | None) -> set[str]:

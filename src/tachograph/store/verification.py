@@ -181,6 +181,11 @@ def _chains(db: sqlite3.Connection, key: bytes | None) -> Iterator[_Chain]:
         "SELECT writer, seal, name, count, head, pruned, pruned_head, keyed FROM writers ORDER BY writer"
     ):
         sealed = SealedWriter(*columns)
+        if not _is_sound(sealed):
+            chain = _Chain(writer, SealedWriter(str(sealed.name), 0, b"", 0, None, 0), b"", b"", 0)
+            chain.problem = _of(chain, "seal", "its row was changed, and says nothing that could be")
+            yield chain
+            continue
         used = key if sealed.keyed else None
         beginning = sealed.pruned_head if sealed.pruned else first_link(str(sealed.name), used)
         chain = _Chain(writer, sealed, sealed_as, beginning or b"", sealed.pruned)
@@ -190,6 +195,14 @@ def _chains(db: sqlite3.Connection, key: bytes | None) -> Iterator[_Chain]:
             but = ", or it was recorded with another key" if sealed.keyed else ""
             chain.problem = _of(chain, "seal", f"the count or head of its chain was changed{but}")
         yield chain
+
+
+def _is_sound(sealed: SealedWriter) -> bool:
+    """Whether a writer's row has values of the types it is written with."""
+    name, entries, head, pruned, pruned_head, keyed = sealed
+    numbers = type(entries) is int and type(pruned) is int and type(keyed) is int and pruned >= 0
+    links = type(head) is bytes and (pruned_head is None or type(pruned_head) is bytes)
+    return type(name) is str and numbers and links
 
 
 def _follow(db: sqlite3.Connection, chain: _Chain, row: _Row, key: bytes | None) -> None:

@@ -59,7 +59,7 @@ def audit_view(  # noqa: PLR0913 - what one may ask a log by
         return []
 
     def wanted(moment_ns: int, entry: Entry) -> bool:
-        kind, is_critical = names.EVENTS[entry["event_type"]]
+        kind, is_critical = _sort_of(entry["event_type"])
         return (
             (event_type is None or entry["event_type"] == event_type)
             and (category is None or kind == category)
@@ -127,8 +127,13 @@ def last_moment(record: Record) -> int:
 def is_critical(record: Record) -> bool:
     """Whether any of the entries of a record is critical, without making them."""
     if isinstance(record, Event):
-        return record.type in names.EVENTS and names.EVENTS[record.type][1]
+        return _sort_of(record.type)[1]
     return record.kind == "agent" and (record.outcome == "error" or names.SWITCH_FROM in record.attributes)
+
+
+def _sort_of(event_type: str) -> tuple[str, bool]:
+    """Category of a type, and whether it is critical; a newer version may have recorded one that we know nothing of."""
+    return names.EVENTS.get(event_type, ("", False))
 
 
 def entries(record: Record) -> Iterator[_Timed]:
@@ -159,7 +164,7 @@ def _head(moment_ns: int, event_type: str, event_id: str, record: Record) -> Ent
         "correlation_id": record.correlation_id,
         "trace_id": record.trace_id,
         "span_id": record.span_id,
-        "critical": names.EVENTS[event_type][1],
+        "critical": _sort_of(event_type)[1],
     }
 
 
