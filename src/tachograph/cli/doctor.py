@@ -18,8 +18,7 @@ from tachograph.config import Config
 from tachograph.frameworks import IntegrationError, Status
 from tachograph.version import VERSION
 
-
-_WHICH: Final = re.compile(r"wrap [0-9]+ \(.*\)$")
+_WHICH: Final = re.compile(r"wrap [0-9]+(?: \(.*\))?$")
 
 
 @click.command()
