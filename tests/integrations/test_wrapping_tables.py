@@ -179,16 +179,15 @@ def test_what_is_wrong_is_said_in_one_line(what: str) -> None:
 def test_what_is_wrong_costs_no_more_than_it_has_to() -> None:
     """A wrong word costs the word, a wrong table the table, and nothing costs the others."""
     said: list[str] = []
-    tables = read(
-        [{"target": "a:b"}, {**OF, "as": "agent", "name": "a b", "session_id": "s"}, {**OF, "as": "nothing"}],
-        "file",
-        said.append,
-    )
+    written = [{"target": "a:b"}, {**OF, "as": "agent", "name": "a b", "session_id": "s"}, {**OF, "as": "nothing"}, 1]
 
-    assert [("file: wrap 2 (app.bots:Bot.run)", ["session_id"], [])] == [
-        (table.label, [entry.called for entry in table.ids], list(table.entries)) for table in tables
-    ]
-    assert 3 == len(said)
+    tables = read(written, "file", said.append)
+
+    labels = [f"wrap {number} ({target})" for number, target in ((1, "a:b"), (2, OF["target"]), (3, OF["target"]))]
+    assert [*(f"file: {label}" for label in labels), "file: wrap 4"] == list(tables)
+    (table,) = filter(None, tables.values())
+    assert (["session_id"], []) == ([entry.called for entry in table.ids], list(table.entries))
+    assert 4 == len(said)
 
 
 def test_every_event_can_be_told_or_is_derived() -> None:
@@ -385,9 +384,14 @@ target = "app.bots:Bot.run"
 as = "event"
 event = "session_updated"
 payload = { who = "sesion_id" }
+
+[[tool.tachograph.wrap]]
+target = "app.bots.Bot"
+as = "tool"
 """
 
 SAID = [
+    'wrap 6: target = \'app.bots.Bot\': expected "package.module:function" or "package.module:Class.method"',
     "wrap 4 (app.bts:Bot.run): there is no module bts in app; did you mean 'bots'?",
     "wrap 2 (app.bots:Bot.rum): Bot has no rum; did you mean 'run'?",
     "wrap 3 (app.bots:Bot.state): state is a property; name a method, such as one that it calls",
@@ -438,7 +442,10 @@ def test_a_program_that_knows_nothing_of_it(programs: Programs, file: str) -> No
 
     done = programs.run(script("tachograph"), "run", "main.py", TACHOGRAPH_SUMMARY="0", **named)
 
-    assert (0, "done done\n2 ['absent', 'hooked', 'hooked', 'refused', 'refused']\n") == (done.code, done.stdout)
+    assert (0, "done done\n2 ['absent', 'hooked', 'hooked', 'refused', 'refused', 'refused']\n") == (
+        done.code,
+        done.stdout,
+    )
     expected = [f"tachograph: {path}: {line}" for line in SAID]
     missed = f'{path}: wrap 1 (app.bots:Bot.run): name = "self.nmae": found nothing'
     assert [*expected, missed] == done.stderr.splitlines()
@@ -459,6 +466,7 @@ def test_the_doctor_has_a_row_for_each(programs: Programs) -> None:
         ("tool", "refused"),
         ("tool", "absent"),
         ("event", "hooked"),
+        ("-", "refused"),
     ] == [(row["as"], row["state"]) for row in found["wraps"]]
     assert [f"{path}: {line}" for line in SAID] == found["problems"]
     assert {"app.bots.Bot.run"} == {hook["hook"] for hook in found["hooks"] if hook["hook"].startswith("app")}

@@ -20,7 +20,7 @@ from tachograph.frameworks import IntegrationError, Status
 from tachograph.sources import default_place
 from tachograph.version import VERSION
 
-_WHICH: Final = re.compile(r"wrap [0-9]+ \(.*\)$")
+_WHICH: Final = re.compile(r"wrap [0-9]+(?: \(.*\))?$")
 
 
 @click.command()

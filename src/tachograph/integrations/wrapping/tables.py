@@ -97,8 +97,8 @@ def near(word: str, there: Iterable[str]) -> str:
     return f"there are: {', '.join(there[:_MOST])}{more}" if there else "there are none"
 
 
-def read(written: Any, place: str, complain: Callable[[str], None]) -> list[Table]:
-    """The tables that can be used.
+def read(written: Any, place: str, complain: Callable[[str], None]) -> dict[str, Table | None]:
+    """The tables by what to call them; None for one that cannot be used.
 
     Args:
         written: the value of ``wrap``, as it was parsed.
@@ -107,9 +107,10 @@ def read(written: Any, place: str, complain: Callable[[str], None]) -> list[Tabl
     """
     if type(written) not in (list, tuple):
         complain(f"{place}: wrap is no list of tables; write [[tool.tachograph.wrap]], in two pairs of brackets")
-        return []
-    tables = (_Reader(each, f"{place}: wrap {number}", complain).table() for number, each in enumerate(written, 1))
-    return [table for table in tables if table is not None]
+        return {}
+    readers = [_Reader(each, f"{place}: wrap {number}", complain) for number, each in enumerate(written, 1)]
+    tables = [reader.table() for reader in readers]  # which may change their labels
+    return {reader.label: table for reader, table in zip(readers, tables, strict=True)}
 
 
 class _Reader:
@@ -124,12 +125,12 @@ class _Reader:
     def __init__(self, written: Any, label: str, complain: Callable[[str], None]) -> None:
         self._written: dict[str, Any] = written if isinstance(written, dict) else {}
         self._is_table = isinstance(written, dict)
-        self._label = label
+        self.label = label
         self._complain = complain
         self._kind = ""
 
     def _wrong(self, message: str) -> None:
-        self._complain(f"{self._label}: {message}")
+        self._complain(f"{self.label}: {message}")
 
     def table(self) -> Table | None:
         """The table; None where it says nothing that can be done."""
@@ -141,7 +142,7 @@ class _Reader:
         if found is None:
             self._wrong(f'target = {target!r}: expected "package.module:function" or "package.module:Class.method"')
             return None
-        self._label += f" ({target})"
+        self.label += f" ({target})"
         kind = self._written.get("as")
         if type(kind) is not str or kind not in words.WORDS:
             self._wrong(f"as = {kind!r}: {near(str(kind), words.WORDS)}")
@@ -158,7 +159,7 @@ class _Reader:
         if conditions is None or (kind == "event" and not self._has_all(event, entries)):
             return None
         return Table(
-            self._label,
+            self.label,
             kind,
             found["module"],
             found["place"],

@@ -59,7 +59,10 @@ class Wraps:
         if not config.wrap:
             return
         theirs = {one.module for one in REGISTRY if not config.integrations or one.name in config.integrations}
-        for table in read(config.wrap, config.sources.get("wrap", "wrap"), self._complain):
+        for label, table in read(config.wrap, config.sources.get("wrap", "wrap"), self._complain).items():
+            if table is None:
+                self._rows[label] = Row(label, "-", "refused", "it cannot be read")
+                continue
             self._rows[table.label] = Row(table.label, table.kind, "waiting", "its module has not been imported")
             operations = {known.target for known in self._tables if known.kind != "event"}
             if table.kind != "event" and table.target in operations:
