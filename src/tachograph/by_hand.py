@@ -21,7 +21,7 @@ import itertools
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
 
-from opentelemetry.context import attach
+from opentelemetry.context import attach, detach
 
 from tachograph import names, runtime
 from tachograph.clip import MAX_FIELD, clipped
@@ -165,15 +165,17 @@ class Block:
         inside = None if scope is None else scope.operation
         while inside is not None and id(inside) not in self._entered:
             inside = inside.outer.operation  # something in here was not left
-        if inside is None and not self._entered:
-            return
-        # In another context than it was entered in, as the two halves of a fixture are, it is the one entered last.
-        live, token = self._entered.popitem()[1] if inside is None else self._entered.pop(id(inside))
         tachograph = runtime.current()
-        try:
-            token.var.reset(token)  # OpenTelemetry's detach logs a traceback where it cannot
-        except (ValueError, RuntimeError):
+        if inside is not None:
+            live, token = self._entered.pop(id(inside))
+            detach(token)
+        elif self._entered:
+            # In another context than it was entered in, as the halves of a fixture are, or after what it was entered
+            # in was left: then it is the one entered last, and nothing of it is current here.
+            live, _ = self._entered.popitem()[1]
             tachograph.misused += 1
+        else:
+            return
         tachograph.recorder.end(live, *_ending(error))
 
     async def __aenter__(self) -> Handle:
@@ -212,7 +214,7 @@ def _worked_off_later(function: Any) -> bool:
 
 
 def _block(kind: Kind, name: str | Callable[..., Any] | None, facts: Mapping[str, Any]) -> Any:
-    if callable(name):
+    if callable(name) or isinstance(name, (classmethod, staticmethod)):
         return _block(kind, None, facts)(name)
 
     def begin(called: str) -> Start:
