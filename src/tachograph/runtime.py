@@ -155,10 +155,10 @@ class Runtime:
             upkeep=self._keep_within,
         )
 
-    def _keep_within(self, writer: Writer) -> object:
+    def _keep_within(self, writer: Writer) -> bool:
         from tachograph.store.upkeep import keep_within  # noqa: PLC0415 - loads SQLite, on the keeper's thread
 
-        return keep_within(writer, self.config)
+        return keep_within(writer, self.config).finished
 
     def _pending_elsewhere(self, call_id: str, session_id: str | None) -> Operation | None:
         """A pending approval that another process asked for, by the store; None if there is none."""

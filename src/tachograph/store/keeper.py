@@ -36,6 +36,9 @@ _FORK_SECONDS: Final = 1.0
 """How long a fork waits for a write under way."""
 
 _HOUR: Final = 3_600.0
+_SOON: Final = 2.0
+"""Seconds until retention goes on that has not finished."""
+
 _ASKED_RETRY: Final = 0.1
 """Seconds until a failed write is tried again while somebody waits for it."""
 
@@ -64,7 +67,7 @@ class Keeper:
         complain: told, in one line each, of trouble and of its end.
         publish: sends the head of the chain to where logs go: name, count, link in hex, whether it is keyed.
         program: what to call this process in the store.
-        upkeep: called on the thread with the writer, at start and hourly.
+        upkeep: called on the thread with the writer, at start and hourly; says whether it has finished.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class Keeper:
         complain: Callable[[str], None],
         publish: Callable[[str, int, str, bool], None],
         program: str = "",
-        upkeep: Callable[[Writer], object] | None = None,
+        upkeep: Callable[[Writer], bool] | None = None,
     ) -> None:
         self.path = Path(config.store or "")
         self._config = config
@@ -297,8 +300,10 @@ class Keeper:
         self._late = False
         self._flushed_ns = time.time_ns()
         if done:
+            # In this order: who waited to be written down may want the head to be out, and nobody waits for retention.
+            self._publish_in_time()
             self._answer(requests, written=True)
-            self._afterwards()
+            self._keep_up()
         return True
 
     def _flush(self, batches: Batches) -> bool:
@@ -324,17 +329,20 @@ class Keeper:
                     self._in_hand = 0
         return True
 
-    def _afterwards(self) -> None:
-        """What is done beside writing: retention, and publishing the head."""
+    def _keep_up(self) -> None:
+        """Retention, when it is time; not at the end, which is waited for."""
         writer, now = self._writer, time.monotonic()
-        if writer is None:
+        if writer is None or now < self._upkeep_at or self._forking or self._closing is not None:
             return
-        if self._upkeep is not None and now >= self._upkeep_at and not self._forking:
+        finished = True
+        if self._upkeep is not None:
             with self._at_work:
-                self._guard(self._upkeep, writer)
-        if now >= self._upkeep_at:
-            self._upkeep_at = now + _HOUR
-        if now >= self._publish_at:
+                finished = self._guard(self._upkeep, writer, default=True)
+        self._upkeep_at = time.monotonic() + (_HOUR if finished else _SOON)
+
+    def _publish_in_time(self) -> None:
+        writer = self._writer
+        if writer is not None and time.monotonic() >= self._publish_at:
             self._publish_head(writer)
 
     def _publish_head(self, writer: Writer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.store.deletion import delete_session
@@ -13,8 +15,6 @@ from tachograph.store.schema import VERSION
 from tachograph.times import timestamp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tachograph.config import Config
     from tachograph.store.writer import Writer
 
@@ -26,6 +26,8 @@ _SECONDS: Final = 0.5
 
 def keep_within(writer: Writer, config: Config) -> Pruned:
     """Prune by the settings, for half a second at most; ``finished`` says whether to come back soon."""
+    if not config.store_max_age and not config.store_max_sessions and _size(Path(config.store or "")) <= _bytes(config):
+        return Pruned()  # as nearly always: without a question to the database
     return prune(
         writer,
         max_age_days=config.store_max_age,
@@ -33,6 +35,14 @@ def keep_within(writer: Writer, config: Config) -> Pruned:
         max_bytes=config.store_max_size * 1_000_000,
         seconds=_SECONDS,
     )
+
+
+def _bytes(config: Config) -> float:
+    return config.store_max_size * 1_000_000 or math.inf
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
 
 
 def storage(path: Path) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def storage(path: Path) -> dict[str, Any]:
         readers.close()
     return {
         "path": str(path),
-        "bytes": sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()),
+        "bytes": _size(path),
         "records": stats["records"],
         "sessions": sessions,
         "deleted_sessions": stats["sessions"] - sessions,
