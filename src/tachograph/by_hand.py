@@ -50,7 +50,7 @@ _SUBJECTS: Final[dict[str, str]] = {
 }
 _MAX_BLOCKS: Final = 10_000
 _MAX_FIELDS: Final = 100
-_MAX_BITS: Final = 63  # that backends hold
+_TOO_LARGE: Final = 2**63  # for backends
 
 
 class Handle:
@@ -532,4 +532,4 @@ def _count(value: Any) -> int | None:
 
 
 def _is_whole(value: Any) -> bool:
-    return type(value) is int and value.bit_length() <= _MAX_BITS
+    return type(value) is int and -_TOO_LARGE <= value < _TOO_LARGE

@@ -169,14 +169,14 @@ def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
     payload = event.payload if content else outlined(event.payload)
     for name, value in payload.items():
         kind = type(value)
-        plain = value.bit_length() <= _MAX_BITS if kind is int else kind in _SENT_AS_IS
+        plain = -_TOO_LARGE <= value < _TOO_LARGE if kind is int else kind in _SENT_AS_IS
         attributes[name] = value if plain else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
 
 
 _SENT_AS_IS: Final = (str, float, bool, type(None))
-_MAX_BITS: Final = 63
-"""A whole number that needs more breaks the exporter, and with it all that is sent together."""
+_TOO_LARGE: Final = 2**63
+"""A whole number that is larger breaks the exporter, and with it all that is sent together."""
 
 
 def _sent(value: Any) -> Any:
@@ -188,6 +188,9 @@ def _sent(value: Any) -> Any:
 
 def events_from_span(span: ReadableSpan) -> Iterator[Event]:
     """The events that were copied onto an ended span."""
+    # Those on an approval's span happened where it was asked for.
+    asked = names.APPROVAL_DECISION in (span.attributes or {})
+    around = span.parent if asked else span.context
     for copy in span.events:
         attributes: Mapping[str, Any] = copy.attributes or {}
         event_type = copy.name.removeprefix(names.EVENT_PREFIX)
@@ -199,8 +202,8 @@ def events_from_span(span: ReadableSpan) -> Iterator[Event]:
             session_id=attributes.get(names.SESSION_ID, ""),
             correlation_id=attributes.get(names.CORRELATION_ID),
             timestamp_ns=copy.timestamp,
-            trace_id=format_trace_id(span.context.trace_id),
-            span_id=format_span_id(span.context.span_id),
+            trace_id=None if around is None else format_trace_id(around.trace_id),
+            span_id=None if around is None else format_span_id(around.span_id),
             user_id=attributes.get(names.USER_ID),
             payload={
                 name: value
