@@ -49,7 +49,7 @@ def recorded(clock: HandClock) -> Iterator[Capture]:
 
         def sent(record: Any) -> Any:
             if isinstance(record, Event):
-                return record.id, record.type, record.timestamp_ns, record.session_id, record.user_id
+                return record._replace(payload={})
             return record._replace(attributes={k: v for k, v in record.attributes.items() if k not in local})
 
         written, read = (

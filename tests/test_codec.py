@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, StatusCode, TraceFlags, set_span_in_context
 
+import tachograph
 from support.records import (
     COUNTED_AT_START,
     FIELD_ATTRIBUTES,
@@ -178,13 +179,17 @@ def perform(captured: Capture, program: list[Step]) -> None:
                 lives.append(recorder.begin(start))
             elif what == "event":
                 if around is not None and around in recorder.open(around.kind):  # else no span can carry it
-                    recorder.event(sorted(names.EVENTS)[pick], details)
+                    event_type = sorted(names.EVENTS)[pick]
+                    asked = {"call_id": f"call-{place % 2}", "decision": "REJECT", "tool_name": "drop"}
+                    recorder.event(event_type, asked if event_type in recorder.carried else details)
             elif around is not None:
                 error = ValueError("token=hunter2hunter2") if place % 2 else None
                 known = {name: value for name, value in details.items() if name not in around.record.attributes}
                 recorder.end(around, OUTCOMES[pick], known, error)
         finally:
             detach(token)
+    for pending in captured.runtime.approvals.under_way():  # until it is decided there is no span of it
+        tachograph.decide(pending.attributes[names.TOOL_CALL_ID], "APPROVE", session_id=pending.session_id)
     recorder.abandon_all()
 
 
@@ -192,7 +197,7 @@ def perform(captured: Capture, program: list[Step]) -> None:
 @given(programs)
 def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Step]) -> None:
     """Whatever the recorder writes, sessions, totals, audit log and timeline had from the spans alone are the same."""
-    with capture(clock=TickingClock()) as captured:
+    with capture(clock=TickingClock(), environment=False) as captured:  # which is never sent
         perform(captured, program)
         live, read_back = captured.ledger, captured.spans_only
         assert live.total() == read_back.total()

@@ -85,7 +85,7 @@ def scripted(captured: Capture) -> None:
     """One of everything there is a point for, and everything there is none for."""
     history = History(captured)
     with session("s", correlation_id="c"):
-        used = {names.INPUT_TOKENS: 100, names.OUTPUT_TOKENS: 10, names.RESPONSE_MODEL: "gpt-1"}
+        used = {names.INPUT_TOKENS: 100, names.OUTPUT_TOKENS: 10, names.RESPONSE_MODEL: "gpt-1", names.COST: 0.25}
         history.run("model", "gpt", MODEL, later=used)
         history.run("model", "gpt", MODEL, later={**used, names.TIME_TO_FIRST_CHUNK: 0.25})
         history.run("model", "gpt", MODEL, "error", TimeoutError("late"), {names.INPUT_TOKENS: 7})
@@ -104,6 +104,8 @@ def scripted(captured: Capture) -> None:
         history.run("code", "python")
         history.run("task", "job")
         history.begin("model", "gpt", MODEL)
+        tachograph.request_approval(tool_name="drop", call_id="1").decide("REJECT")
+        tachograph.request_approval(tool_name="drop", call_id="2")
 
 
 def metrics(captured: Capture) -> dict[str, Any]:
@@ -186,6 +188,23 @@ def test_a_scripted_history_gives_these_figures_of_its_session(ticking: Capture)
     ):
         assert points((ids, value)) == values(ticking, f"tachograph.session.{name}")
     assert points(({}, 1)) == values(ticking, "tachograph.sessions.active")
+    counts = {"APPROVE": 0, "EDIT": 0, "REJECT": 1, "EXPIRED": 0, "pending": 1}
+    assert points(
+        *(({**ids, "tachograph.approval.decision": decision}, count) for decision, count in counts.items())
+    ) == values(ticking, "tachograph.session.approvals")
+    assert points((ids, 0.5)) == values(ticking, "tachograph.session.cost")
+
+
+def test_approvals_and_costs_are_points(ticking: Capture) -> None:
+    """A decision is one approval and the time it took; what calls cost is added up by model."""
+    scripted(ticking)
+
+    decided = {"gen_ai.tool.name": "drop", "tachograph.approval.decision": "REJECT"}
+    assert points((decided, 1)) == values(ticking, "tachograph.approvals")
+    ((attributes, (count, seconds)),) = values(ticking, "tachograph.approval.wait.duration").items()
+    assert (frozenset(decided.items()), 1, True) == (attributes, count, seconds > 0)
+    of_model = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt", "gen_ai.response.model": "gpt-1"}
+    assert points((of_model, 0.5)) == values(ticking, "tachograph.cost")
 
 
 def test_every_instrument_is_what_the_table_says(ticking: Capture) -> None:

@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph import events
 from tachograph import runtime as _runtime
-from tachograph.by_hand import (
-    Handle,
-    agent,
-    end_task,
-    model,
-    record_agent_execution,
-    record_llm_call,
-    record_tool_usage,
-    start_task,
-    switch,
-    task,
-    tool,
-)
+from tachograph.by_hand import Handle, agent, model, switch, task, tool
 from tachograph.config import ConfigError
 from tachograph.decisions import Approval, approvals, decide, request_approval
 from tachograph.exporters import LedgerSpanExporter
@@ -36,6 +24,7 @@ from tachograph.sources import default_place as _default_place
 from tachograph.sources import open_source as _open_source
 from tachograph.subscriptions import Subscription
 from tachograph.summary import session_summary as _session_summary
+from tachograph.told import end_task, record_agent_execution, record_llm_call, record_tool_usage, start_task
 from tachograph.version import VERSION
 from tachograph.views.session import SessionMetrics
 from tachograph.views.timeline import Timeline, TimelineEntry

@@ -10,47 +10,35 @@ generators and async generators) and a context manager (sync and async)::
         answer = client.ask(prompt)
         call.usage(input_tokens=answer.used.prompt, output_tokens=answer.used.completion)
 
-What cannot be put around the work is reported by id (:func:`begin`, :func:`end`) or after the fact (:func:`record`).
-Nothing here raises into the program but what it is given wrong by name.
+What they cannot be put around is told of otherwise: :mod:`tachograph.told`. Nothing here raises into the program but
+what it is given wrong by name.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-import itertools
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from opentelemetry.context import attach, detach
 
-from tachograph import names, runtime
-from tachograph.clip import MAX_FIELD, clipped
-from tachograph.context import clean_id, current
+from tachograph import given, names, runtime
+from tachograph.context import current
 from tachograph.live import Start
 from tachograph.probes import Probe, outcome_of, stand_in
-from tachograph.records import Outcome
-from tachograph.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
     from types import TracebackType
 
     from tachograph.live import Facts, Live
     from tachograph.probes import Call
-    from tachograph.records import Kind
+    from tachograph.records import Kind, Outcome
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_SUBJECTS: Final[dict[str, str]] = {
-    "task": names.WORKFLOW_NAME,
-    "agent": names.AGENT_NAME,
-    "model": names.REQUEST_MODEL,
-    "tool": names.TOOL_NAME,
-}
 _MAX_BLOCKS: Final = 10_000
-_MAX_FIELDS: Final = 100
-_MAX_BITS: Final = 63  # that backends hold
 
 
 class Handle:
@@ -75,35 +63,22 @@ class Handle:
         reasoning_tokens: int | None = None,
     ) -> None:
         """What a model call used; cached tokens are among the input, reasoning tokens among the output."""
-        self._add(
-            {
-                names.INPUT_TOKENS: _count(input_tokens),
-                names.OUTPUT_TOKENS: _count(output_tokens),
-                names.CACHED_TOKENS: _count(cached_tokens),
-                names.REASONING_TOKENS: _count(reasoning_tokens),
-            }
-        )
+        self._say(given.usage, input_tokens, output_tokens, cached_tokens, reasoning_tokens)
 
     def tool_calls(self, count: int) -> None:
         """How many tool calls the model's answer has."""
-        self._add({names.RESPONSE_TOOL_CALLS: _count(count) or None})
+        self._say(given.tool_calls, count)
 
     def answered(self, *, model: str | None = None, response_id: str | None = None, reason: str | None = None) -> None:
         """What the provider says of its answer: the model that answered, its id, why it stopped."""
-        self._add(
-            {
-                names.RESPONSE_MODEL: _text(model),
-                names.RESPONSE_ID: _text(response_id),
-                names.FINISH_REASONS: None if _text(reason) is None else (_text(reason),),
-            }
-        )
+        self._say(given.answer, model, response_id, reason)
 
     def set(self, **fields: str | float) -> None:
         """Fields of the program's own: they are part of the record, of ``requests`` and of what is exported.
 
         Values are texts, numbers and truths; others are left out, and long texts cut.
         """
-        self._add(_custom(fields))
+        self._say(given.custom, fields)
 
     def outcome(self, outcome: Outcome) -> None:
         """How it is going to end, where no exception says so, such as ``waiting`` or ``interrupted``.
@@ -111,7 +86,8 @@ class Handle:
         Raises:
             ValueError: for a word that is no outcome.
         """
-        self._add({names.OUTCOME: _outcome(outcome)})
+        word = given.outcome(outcome)
+        self._say(lambda: {names.OUTCOME: word})
 
     def failed(self, error: BaseException | str) -> None:
         """It ends as an error that no exception will say.
@@ -119,29 +95,42 @@ class Handle:
         Args:
             error: an exception, the name of an error's type, or what went wrong in words.
         """
-        tachograph = runtime.current()
-        self._add({names.OUTCOME: "error", **tachograph.guard(tachograph.recorder.failure, error, default={})})
+        self._say(_failure, error)
 
-    def _add(self, facts: Facts) -> None:
+    def _say(self, facts: Callable[..., Facts], *values: Any) -> None:
         if self._live is not None:
-            self._live.add(facts)
+            runtime.current().guard(_add, self._live, facts, *values)
+
+
+def _add(live: Live, facts: Callable[..., Facts], *values: Any) -> None:
+    live.add(facts(*values))
+
+
+def _failure(error: BaseException | str) -> Facts:
+    return {names.OUTCOME: "error", **runtime.current().recorder.failure(error)}
 
 
 class Block:
     """What :func:`task`, :func:`agent`, :func:`model` and :func:`tool` give: a context manager and a decorator."""
 
-    __slots__ = ("_begin", "_entered", "_kind", "_name")
+    __slots__ = ("_entered", "_facts", "_kind", "_name")
 
-    def __init__(self, kind: Kind, name: str | None, begin: Callable[[str], Start]) -> None:
+    def __init__(self, kind: Kind, name: str | None, facts: Callable[[], Facts]) -> None:
         self._kind = kind
         self._name = name
-        self._begin = begin
+        self._facts = facts
         # By the identity of the operation that is current inside: threads and tasks may be in here at once.
         self._entered: OrderedDict[int, tuple[Live, Any]] = OrderedDict()
 
-    def start(self) -> Start:
-        """What an operation of this kind starts with."""
-        return self._begin(self._name or self._kind)
+    def start(self, called: str | None = None, *, deferred: bool = False) -> Start:
+        """What an operation of this kind starts with.
+
+        Args:
+            called: its name, if the block has none.
+            deferred: what it gives is worked off later.
+        """
+        name = given.text(self._name) or given.text(called) or self._kind
+        return Start(self._kind, name, {given.SUBJECTS[self._kind]: name, **self._facts()}, deferred=deferred)
 
     # ---------------------------------------------------------------------------------------------- with, async with
     def __enter__(self) -> Handle:
@@ -192,15 +181,15 @@ class Block:
         plain = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
         if isinstance(plain, type) or not callable(plain):
             raise TypeError(f"@{self._kind}: {plain!r:.80} is no function; decorate a function or method")
-        name = self._name or _text(getattr(plain, "__name__", None)) or self._kind
-        guard = runtime.current().guard
-        deferred = guard(_worked_off_later, plain, default=False)
+        return cast("F", runtime.current().guard(self._decorated, function, plain, default=function))
+
+    def _decorated(self, function: Any, plain: Any) -> Any:
+        called, deferred = getattr(plain, "__name__", None), _worked_off_later(plain)
 
         def began(_: Call) -> Start:
-            return self._begin(name)._replace(deferred=deferred)
+            return self.start(called, deferred=deferred)
 
-        probe = Probe(function, name, began=began)
-        return cast("F", guard(stand_in, function, probe, lambda: runtime.current().hooks, default=function))
+        return stand_in(function, Probe(function, str(called), began=began), lambda: runtime.current().hooks)
 
 
 _WORKED_OFF_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
@@ -213,14 +202,10 @@ def _worked_off_later(function: Any) -> bool:
     return any(kind(seen) for seen in (made, call) for kind in _WORKED_OFF_LATER)
 
 
-def _block(kind: Kind, name: str | Callable[..., Any] | None, facts: Mapping[str, Any]) -> Any:
+def _block(kind: Kind, name: str | Callable[..., Any] | None, facts: Callable[[], Facts]) -> Any:
     if callable(name) or isinstance(name, (classmethod, staticmethod)):
-        return _block(kind, None, facts)(name)
-
-    def begin(called: str) -> Start:
-        return Start(kind, called, {_SUBJECTS[kind]: called, **facts})
-
-    return Block(kind, _text(name), begin)
+        return Block(kind, None, facts)(name)
+    return Block(kind, name, facts)
 
 
 # ------------------------------------------------------------------------------------------------- around the work
@@ -239,12 +224,7 @@ def task(
         description: what is to be done. Kept here, redacted and cut, and never sent.
         category: what kind of procedure it follows, such as an SOP's category.
     """
-    facts = {
-        names.TASK_ID: clean_id(id),
-        names.TASK_DESCRIPTION: _text(description),
-        names.TASK_CATEGORY: _text(category),
-    }
-    return _block("task", name, facts)
+    return _block("task", name, functools.partial(given.task, id, description, category))
 
 
 def agent(name: str | Callable[..., Any] | None = None, *, description: str | None = None) -> Any:
@@ -254,7 +234,7 @@ def agent(name: str | Callable[..., Any] | None = None, *, description: str | No
         name: of the agent; a decorated function's own name by default.
         description: what the agent is for.
     """
-    return _block("agent", name, {names.AGENT_DESCRIPTION: _text(description)})
+    return _block("agent", name, functools.partial(given.agent, description))
 
 
 def model(
@@ -274,13 +254,7 @@ def model(
         tools: how many are offered.
         stream: whether the answer is streamed.
     """
-    facts = {
-        names.PROVIDER_NAME: _text(provider),
-        names.REQUEST_MESSAGES: _count(messages),
-        names.REQUEST_TOOLS: _count(tools),
-        names.REQUEST_STREAM: stream or None,
-    }
-    return _block("model", name, facts)
+    return _block("model", name, functools.partial(given.model, provider, messages, tools, stream))
 
 
 def tool(name: str | Callable[..., Any] | None = None, *, call_id: str | None = None) -> Any:
@@ -290,7 +264,7 @@ def tool(name: str | Callable[..., Any] | None = None, *, call_id: str | None = 
         name: of the tool; a decorated function's own name by default.
         call_id: the model's id of the call.
     """
-    return _block("tool", name, {names.TOOL_TYPE: "function", names.TOOL_CALL_ID: clean_id(call_id)})
+    return _block("tool", name, functools.partial(given.tool, call_id))
 
 
 def switch(to: str, *, source: str | None = None, reason: str | None = None, **fields: str | float) -> None:
@@ -316,220 +290,5 @@ def _switch(
     tachograph.recorder.event("agent_switched", payload)
 
 
-# ----------------------------------------------------------------------------------------------- by id, after the fact
-def start_task(
-    task_id: str,
-    description: str | None = None,
-    *,
-    name: str | None = None,
-    category: str | None = None,
-) -> Handle:
-    """A task begins; what is recorded until :func:`end_task`, and that no other operation is around, is its part.
-
-    Args:
-        task_id: the program's id, to end it by. A task of this id that is under way ends, as abandoned.
-        description: what is to be done. Kept here, redacted and cut, and never sent.
-        name: what kind of work it is.
-        category: what kind of procedure it follows.
-    """
-    start = task(name or "task", id=task_id, description=description, category=category)
-    tachograph = runtime.current()
-    return Handle(tachograph.guard(_start_task, tachograph, task_id, start) if tachograph.enabled else None)
-
-
-def _start_task(tachograph: runtime.Runtime, task_id: str, block: Block) -> Live:
-    live = tachograph.recorder.begin(block.start())
-    room = tachograph.begun.add(clean_id(task_id) or "", live)
-    if room is not None:
-        tachograph.recorder.end(room, "abandoned")
-    return live
-
-
-_STATUSES: Final[dict[str, Outcome]] = {
-    **{outcome: outcome for outcome in get_args(Outcome)},
-    "completed": "ok",
-    "success": "ok",
-    "failed": "error",
-    "cancelled": "interrupted",
-    "canceled": "interrupted",
-}
-
-
-def end_task(task_id: str, status: str | Any = "completed", *, error: BaseException | None = None) -> bool:
-    """A task that :func:`start_task` began has ended. Whether it was under way.
-
-    Args:
-        task_id: as it was begun.
-        status: ``completed``, ``failed``, ``cancelled``, or an outcome; an enumeration's member says it by its value
-            or name.
-        error: why it failed.
-
-    Raises:
-        ValueError: for another status.
-    """
-    outcome = _outcome(status)
-    tachograph = runtime.current()
-    live = tachograph.begun.take(clean_id(task_id) or "")
-    if live is not None:
-        tachograph.guard(tachograph.recorder.end, live, outcome if error is None else "error", None, error)
-    return live is not None
-
-
-def record_llm_call(  # noqa: PLR0913 - each is a fact of its own, given by name
-    model: str,
-    prompt_tokens: int | None = None,
-    completion_tokens: int | None = None,
-    duration: float = 0.0,
-    *,
-    cached_tokens: int | None = None,
-    reasoning_tokens: int | None = None,
-    tool_calls: int | None = None,
-    provider: str | None = None,
-    error: BaseException | str | None = None,
-    ended_at: str | datetime | float | None = None,
-    **fields: str | float,
-) -> None:
-    """A model call that is over.
-
-    Args:
-        model: its name.
-        prompt_tokens: read, cached ones included.
-        completion_tokens: written, reasoning included.
-        duration: seconds it took.
-        cached_tokens: of the prompt tokens those from a cache.
-        reasoning_tokens: of the completion tokens those spent on reasoning.
-        tool_calls: in the answer.
-        provider: who serves it.
-        error: what it failed with; its type is recorded, or the text as one.
-        ended_at: when, by default now: ISO 8601 text, a datetime or seconds since the epoch.
-        fields: the program's own.
-
-    Raises:
-        ValueError: for a moment or duration that is none.
-    """
-    facts = {
-        names.REQUEST_MODEL: _text(model) or "unnamed",
-        names.PROVIDER_NAME: _text(provider),
-        names.INPUT_TOKENS: _count(prompt_tokens),
-        names.OUTPUT_TOKENS: _count(completion_tokens),
-        names.CACHED_TOKENS: _count(cached_tokens),
-        names.REASONING_TOKENS: _count(reasoning_tokens),
-        names.RESPONSE_TOOL_CALLS: _count(tool_calls) or None,
-    }
-    _over("model", duration, ended_at, error, {**facts, **_custom(fields)})
-
-
-def record_agent_execution(
-    agent_type: str,
-    agent_name: str | None = None,
-    duration: float = 0.0,
-    *,
-    error: BaseException | str | None = None,
-    ended_at: str | datetime | float | None = None,
-    **fields: str | float,
-) -> None:
-    """An agent run that is over.
-
-    Args:
-        agent_type: what kind of agent; its name where it has no other.
-        agent_name: its name.
-        duration: seconds it took.
-        error: what it failed with.
-        ended_at: when, by default now.
-        fields: the program's own.
-
-    Raises:
-        ValueError: for a moment or duration that is none.
-    """
-    name, kind = _text(agent_name), _text(agent_type)
-    facts = {names.AGENT_NAME: name or kind or "unnamed", names.CUSTOM + "agent_type": kind if name else None}
-    _over("agent", duration, ended_at, error, {**facts, **_custom(fields)})
-
-
-def record_tool_usage(
-    tool_name: str,
-    duration: float = 0.0,
-    *,
-    call_id: str | None = None,
-    error: BaseException | str | None = None,
-    ended_at: str | datetime | float | None = None,
-    **fields: str | float,
-) -> None:
-    """A tool call that is over.
-
-    Args:
-        tool_name: its name.
-        duration: seconds it took.
-        call_id: the model's id of the call.
-        error: what it failed with.
-        ended_at: when, by default now.
-        fields: the program's own.
-
-    Raises:
-        ValueError: for a moment or duration that is none.
-    """
-    facts = {
-        names.TOOL_NAME: _text(tool_name) or "unnamed",
-        names.TOOL_TYPE: "function",
-        names.TOOL_CALL_ID: clean_id(call_id),
-    }
-    _over("tool", duration, ended_at, error, {**facts, **_custom(fields)})
-
-
-def _over(
-    kind: Kind,
-    seconds: float,
-    ended_at: str | datetime | float | None,
-    error: BaseException | str | None,
-    facts: Mapping[str, Any],
-) -> None:
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds < _YEAR:
-        raise ValueError(f"duration={seconds!r}: expected seconds, from 0 up to a year's")
-    tachograph = runtime.current()
-    end_ns = tachograph.recorder.now() if ended_at is None else moment(ended_at)
-    if not _YEAR * _SECOND <= end_ns < _LAST:
-        raise ValueError(f"ended_at={ended_at!r}: expected a moment between the years 1972 and 9000")
-    if tachograph.enabled:
-        known = {fact: value for fact, value in facts.items() if value is not None}
-        start = Start(kind, known[_SUBJECTS[kind]], known)
-        tachograph.guard(tachograph.recorder.over, start, end_ns - round(float(seconds) * _SECOND), end_ns, error)
-
-
-_SECOND: Final = 1_000_000_000
-_YEAR: Final = 366 * 86_400
-_LAST: Final = 7_000 * _YEAR * _SECOND
-
-
-# ------------------------------------------------------------------------------------------------------ given values
 def _ending(error: BaseException | None) -> tuple[Outcome, None, BaseException | None]:
     return "ok" if error is None else outcome_of(error), None, error
-
-
-def _outcome(status: Any) -> Outcome:
-    for word in (status, getattr(status, "value", None), getattr(status, "name", None)):
-        if type(word) is str and word.lower() in _STATUSES:
-            return _STATUSES[word.lower()]
-    raise ValueError(f"{status!r} is no status; there are: {', '.join(_STATUSES)}")
-
-
-def _custom(fields: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in itertools.islice(fields.items(), _MAX_FIELDS):
-        if isinstance(value, str):
-            found[names.CUSTOM + name] = clipped(value, MAX_FIELD)
-        elif type(value) in (float, bool) or _is_whole(value):
-            found[names.CUSTOM + name] = value
-    return found
-
-
-def _text(value: Any) -> str | None:
-    """A text that any backend can hold, without credentials; None for what is no text, or an empty one."""
-    return clipped(value, MAX_FIELD) if type(value) is str and value else None
-
-
-def _count(value: Any) -> int | None:
-    return value if _is_whole(value) and value >= 0 else None
-
-
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and value.bit_length() <= _MAX_BITS

@@ -174,14 +174,14 @@ def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
     payload = event.payload if content else outlined(event.payload)
     for name, value in payload.items():
         kind = type(value)
-        plain = value.bit_length() <= _MAX_BITS if kind is int else kind in _SENT_AS_IS
+        plain = -_TOO_LARGE <= value < _TOO_LARGE if kind is int else kind in _SENT_AS_IS
         attributes[name] = value if plain else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
 
 
 _SENT_AS_IS: Final = (str, float, bool, type(None))
-_MAX_BITS: Final = 63
-"""A whole number that needs more breaks the exporter, and with it all that is sent together."""
+_TOO_LARGE: Final = 2**63
+"""A whole number that is larger breaks the exporter, and with it all that is sent together."""
 
 
 def _sent(value: Any) -> Any:
@@ -193,8 +193,12 @@ def _sent(value: Any) -> Any:
 
 def events_from_span(span: ReadSpan) -> Iterator[Event]:
     """The events that were copied onto a span."""
+    # Those on an approval's span happened where it was asked for.
+    asked = names.APPROVAL_DECISION in span.attributes
+    trace_id = span.trace_id if not asked or span.parent_id is not None else None
+    span_id = span.parent_id if asked else span.span_id
     for copy in span.events:
-        event = _event(copy.name, copy.timestamp_ns, span.trace_id, span.span_id, copy.attributes)
+        event = _event(copy.name, copy.timestamp_ns, trace_id, span_id, copy.attributes)
         if event is not None:
             yield event
 

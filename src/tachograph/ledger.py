@@ -379,8 +379,7 @@ class Ledger:
                 under_way[open_.session_id, open_.correlation_id if correlations else None].append(open_)
             known: dict[tuple[str, str | None], Tally | None]
             known = {**self._correlations} if correlations else {(id_, None): t for id_, t in self._sessions.items()}
-            known |= {key: None for key in under_way if key not in known}
-            newest = list(known.items())[max(0, len(known) - count) :]
+            newest = list(_with(known, under_way).items())[max(0, len(known | under_way) - count) :]
             return [(*key, session_view(key[0], self._now(tally, under_way[key]))) for key, tally in newest]
 
     def stats(self) -> dict[str, Any]:
@@ -400,3 +399,13 @@ class Ledger:
                     "names": self._total.folded_names,
                 },
             }
+
+
+def _with(known: dict[K, Tally | None], under_way: dict[K, list[Operation]]) -> dict[K, Tally | None]:
+    """What is known, the one last active last, and those of which only work under way is."""
+    first = next(iter(known.values()), None)
+    since = 0 if first is None else first.last_ns
+    new = [key for key in under_way if key not in known]
+    # What has long been under way, as what waits for a human has, is that of one whose counters were evicted.
+    old = [key for key in new if max(open_.start_ns for open_ in under_way[key]) < since]
+    return {**dict.fromkeys(old), **known, **dict.fromkeys(key for key in new if key not in {*old})}

@@ -1,0 +1,135 @@
+"""What a program says of its work, as facts: of the types that backends hold, without credentials, and cut.
+
+Nothing here raises about what is said: what makes no sense is left out, as it is not known.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from tachograph import names
+from tachograph.clip import MAX_FIELD, clipped
+from tachograph.context import clean_id
+from tachograph.records import Outcome
+from tachograph.redact import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUBJECTS: Final[dict[str, str]] = {
+    "task": names.WORKFLOW_NAME,
+    "agent": names.AGENT_NAME,
+    "model": names.REQUEST_MODEL,
+    "tool": names.TOOL_NAME,
+}
+"""Which attribute names what kind of operation."""
+
+STATUSES: Final[dict[str, Outcome]] = {
+    **{outcome: outcome for outcome in get_args(Outcome)},
+    "completed": "ok",
+    "success": "ok",
+    "failed": "error",
+    "cancelled": "interrupted",
+    "canceled": "interrupted",
+}
+"""Words for how something ended."""
+
+_MAX_FIELDS: Final = 100
+_SHORT: Final = 160
+_TOO_LARGE: Final = 2**63  # for backends
+
+
+def task(task_id: Any, description: Any, category: Any) -> dict[str, Any]:
+    """Which task it is, what is to be done and by what kind of procedure."""
+    return {
+        names.TASK_ID: clean_id(task_id),
+        names.TASK_DESCRIPTION: text(description),
+        names.TASK_CATEGORY: text(category),
+    }
+
+
+def agent(description: Any) -> dict[str, Any]:
+    """What an agent is for."""
+    return {names.AGENT_DESCRIPTION: text(description)}
+
+
+def model(provider: Any, messages: Any, tools: Any, stream: Any) -> dict[str, Any]:
+    """Who is asked, how much is sent and offered, and whether the answer is streamed."""
+    return {
+        names.PROVIDER_NAME: text(provider),
+        names.REQUEST_MESSAGES: count(messages),
+        names.REQUEST_TOOLS: count(tools),
+        names.REQUEST_STREAM: True if stream is True else None,
+    }
+
+
+def tool(call_id: Any) -> dict[str, Any]:
+    """Which call of a tool it is."""
+    return {names.TOOL_TYPE: "function", names.TOOL_CALL_ID: clean_id(call_id)}
+
+
+def usage(read: Any, written: Any, cached: Any, reasoning: Any) -> dict[str, Any]:
+    """Tokens that a model call used."""
+    return {
+        names.INPUT_TOKENS: count(read),
+        names.OUTPUT_TOKENS: count(written),
+        names.CACHED_TOKENS: count(cached),
+        names.REASONING_TOKENS: count(reasoning),
+    }
+
+
+def tool_calls(number: Any) -> dict[str, Any]:
+    """How many tool calls an answer has."""
+    return {names.RESPONSE_TOOL_CALLS: count(number) or None}
+
+
+def answer(model: Any, response_id: Any, reason: Any) -> dict[str, Any]:
+    """What a provider says of its answer."""
+    said = text(reason)
+    return {
+        names.RESPONSE_MODEL: text(model),
+        names.RESPONSE_ID: text(response_id),
+        names.FINISH_REASONS: None if said is None else (said,),
+    }
+
+
+def custom(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the program's own: texts, numbers and truths."""
+    found: dict[str, Any] = {}
+    for name, value in itertools.islice(fields.items(), _MAX_FIELDS):
+        if isinstance(value, str):
+            found[names.CUSTOM + name] = clipped(value, MAX_FIELD)
+        elif type(value) in (float, bool) or _is_whole(value):
+            found[names.CUSTOM + name] = value
+    return found
+
+
+def text(value: Any) -> str | None:
+    """A text; None for what is no text, or an empty one."""
+    if type(value) is not str or not value:
+        return None
+    if len(value) < _SHORT and value.isascii():
+        return redacted(value)  # as it would come out, at a tenth of the cost
+    return str(clipped(value, MAX_FIELD))
+
+
+def count(value: Any) -> int | None:
+    """A number of things; None for what is none."""
+    return value if _is_whole(value) and value >= 0 else None
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and -_TOO_LARGE <= value < _TOO_LARGE
+
+
+def outcome(status: Any) -> Outcome:
+    """The outcome that a word says, or a member of an enumeration by its value or name.
+
+    Raises:
+        ValueError: for what is no status.
+    """
+    for word in (status, getattr(status, "value", None), getattr(status, "name", None)):
+        if type(word) is str and word.lower() in STATUSES:
+            return STATUSES[word.lower()]
+    raise ValueError(f"{status!r} is no status; there are: {', '.join(STATUSES)}")
