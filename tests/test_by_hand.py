@@ -629,7 +629,7 @@ def test_a_duration_that_is_none_is_refused(recorded: Capture, duration: Any) ->
     assert [] == operations(recorded)
 
 
-@pytest.mark.parametrize("moment", ["yesterday", float("nan"), object(), -1, 10**15, "0001-01-01T00:00:00"])
+@pytest.mark.parametrize("moment", ["yesterday", float("nan"), object(), -1, "0001-01-01T00:00:00"])
 def test_a_moment_that_is_none_is_refused(recorded: Capture, moment: Any) -> None:
     """The error names the value and what is expected, and nothing is recorded."""
     with pytest.raises(ValueError, match=r"is no moment|ended_at=.*expected a moment between the years"):

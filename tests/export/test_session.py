@@ -13,6 +13,7 @@ from scripted_llm import ScriptedLLM
 from support.agents import answer, caller
 from support.records import History, histories, ledger_of, opened, operation
 from tachograph import names
+from tachograph.environment import environment
 from tachograph.export import session_export
 from tachograph.testing import capture
 from team_script import script
@@ -35,7 +36,7 @@ def placed(exported: dict[str, Any]) -> list[tuple[str | None, list[str], list[s
 
 
 def test_a_team_at_work_as_one_file(captured: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real run is one task with its agents, tools, calls and the bill; nothing of this machine is in it."""
+    """A real run is one task with its agents, tools, calls and the bill, and says what it ran in."""
     import team  # noqa: PLC0415 - it imports tachograph.auto, which is to find the capture running
 
     with ScriptedLLM(script()) as llm:
@@ -49,7 +50,11 @@ def test_a_team_at_work_as_one_file(captured: Capture, monkeypatch: pytest.Monke
     assert exported == json.loads(json.dumps(exported))
     metrics = captured.ledger.session_metrics("quickstart")
     (task,) = exported["tasks"]
-    assert ("quickstart", "ada", None) == (exported["session_id"], exported["user_id"], exported["environment"])
+    assert ("quickstart", "ada", environment()) == (
+        exported["session_id"],
+        exported["user_id"],
+        exported["environment"],
+    )
     assert ["manager", "researcher", "analyst"] == [agent["agent_name"] for agent in task["agents"]]
     assert (13, 10, "completed") == (len(task["tools"]), len(task["llm_calls"]), task["status"])
     assert (None, None, None) == (task["description"], task["sop_category"], task["code_changes"])
@@ -58,7 +63,7 @@ def test_a_team_at_work_as_one_file(captured: Capture, monkeypatch: pytest.Monke
     assert {model: bill.total_tokens for model, bill in llm.bill().items()} == {
         model: used["total_tokens"] for model, used in exported["total_tokens"]["model_breakdown"].items()
     }
-    assert exported["total_tokens"]["cost_estimate"] is None
+    assert metrics.cost["amount"] == exported["total_tokens"]["cost_estimate"] == pytest.approx(0.024, abs=0.001)
     assert exported["total_duration"] == pytest.approx(task["duration"], abs=1e-6)
     assert metrics.to_dict() == exported["metrics"]
     assert captured.ledger.audit_log(session_id="quickstart") == exported["audit_log"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tachograph import codec
 from tachograph.canonical import record_text
+from tachograph.records import Event
 
 if TYPE_CHECKING:
+    from tachograph.records import Record
     from tachograph.sources import Source
     from tachograph.views.session import SessionMetrics
 
@@ -17,22 +20,39 @@ def figures(metrics: SessionMetrics) -> dict[str, Any]:
     return {name: value for name, value in metrics.to_dict().items() if name not in ("complete", "reasons")}
 
 
-def answers(source: Source) -> dict[str, Any]:
-    """Everything that can be asked of a source, as JSON values; sessions in the order of their ids."""
+def answers(source: Source, *, local: bool = True) -> dict[str, Any]:
+    """Everything that can be asked of a source, as JSON values; sessions in the order of their ids.
+
+    Args:
+        source: to be asked.
+        local: with what is never sent; without it, what a source read from exports can say too.
+    """
     sessions = sorted(source.sessions())
     found = {
         "total": figures(source.total()),
         "metrics": source.metrics().to_dict(),
-        "audit_log": source.audit_log(),
+        "audit_log": log_of(source, local=local),
         "timeline": source.timeline().to_dict(),
         "sessions": {
             session_id: {
                 "metrics": figures(source.session_metrics(session_id)),
-                "audit_log": source.audit_log(session_id=session_id),
+                "audit_log": log_of(source, local=local, session_id=session_id),
                 "timeline": source.timeline(session_id=session_id).to_dict(),
             }
             for session_id in sessions
         },
-        "records": sorted(map(record_text, source.records())),
+        "records": sorted(record_text(record if local else _sent(record)) for record in source.records()),
     }
     return json.loads(json.dumps(found))
+
+
+def log_of(source: Source, *, local: bool, **filters: Any) -> list[dict[str, Any]]:
+    """The audit log, with or without what is never sent."""
+    unsent = set() if local else {"environment", "code_changes"}
+    return [{key: entry[key] for key in entry if key not in unsent} for entry in source.audit_log(**filters)]
+
+
+def _sent(record: Record) -> Record:
+    if isinstance(record, Event):
+        return record
+    return record._replace(attributes=codec.sendable(record.attributes))
