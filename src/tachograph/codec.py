@@ -8,6 +8,7 @@ events. A round-trip test keeps the writings equal.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph import names
@@ -63,6 +64,8 @@ _FIELDS: Final = frozenset(
 
 _EVENT_FIELDS: Final = (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
 _ALL_KINDS: Final = get_args(Kind)
+_ID: Final = re.compile(r"[0-9a-f]{16}")
+
 _WITH_LOCAL: Final = frozenset({"task", "approval"})
 """Kinds of which something is known from the start that is never sent."""
 
@@ -140,7 +143,7 @@ def operation_from_span(span: ReadSpan) -> Operation | None:
     told = span.status_text if span.failed else facts.get(names.EXCEPTION_MESSAGE)
     outcome = facts.get(names.OUTCOME) or ("error" if span.failed else "ok")
     return Operation(
-        id=facts.get(names.OPERATION_ID) or span.span_id,
+        id=own_id if _ID.fullmatch(own_id := facts.get(names.OPERATION_ID, "")) else span.span_id,
         kind=cast("Kind", kind),
         name=facts.get(names.SUBJECT, facts.get(_SUBJECTS.get(str(kind), ""), "")),
         session_id=session_id,
@@ -158,12 +161,13 @@ def operation_from_span(span: ReadSpan) -> Operation | None:
     )
 
 
-def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
+def event_attributes(event: Event, *, content: bool = False, nested: bool = False) -> dict[str, Any]:
     """Attributes of an event's log record, and of its copy on a span: ids and payload, what is absent left out.
 
     Args:
         event: what happened.
         content: whether prompts, arguments and results are sent; else only the names of their parts and a digest.
+        nested: whether values may be tables and lists, as they can in a log record, but not on a span.
     """
     attributes = {
         names.EVENT_ID: event.id,
@@ -174,7 +178,7 @@ def event_attributes(event: Event, *, content: bool = False) -> dict[str, Any]:
     payload = event.payload if content else outlined(event.payload)
     for name, value in payload.items():
         kind = type(value)
-        plain = -_TOO_LARGE <= value < _TOO_LARGE if kind is int else kind in _SENT_AS_IS
+        plain = nested or (-_TOO_LARGE <= value < _TOO_LARGE if kind is int else kind in _SENT_AS_IS)
         attributes[name] = value if plain else _sent(value)
     return {name: value for name, value in attributes.items() if value is not None}
 

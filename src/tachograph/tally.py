@@ -39,6 +39,9 @@ OTHER = "other"
 SMALLEST: Final = 10**PLACES
 """Units of cost in a dollar."""
 
+_MOST: Final = 1e9
+"""Dollars that no call costs."""
+
 
 PENDING: Final = "pending"
 EXPIRED: Final = "EXPIRED"
@@ -282,6 +285,8 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     cached, reasoning = facts.get(names.CACHED_TOKENS) or 0, facts.get(names.REASONING_TOKENS) or 0
     streamed, with_tools = facts.get(names.REQUEST_STREAM), facts.get(names.RESPONSE_TOOL_CALLS)
     amount = facts.get(names.COST)
+    if amount is not None and not 0 <= amount < _MOST:  # somebody's span may say anything
+        amount = None
     cost = 0 if amount is None else round(amount * SMALLEST)
     # A call that failed before anything was used costs nothing; of any other we would have to know.
     unpriced = amount is None and (outcome != "error" or names.INPUT_TOKENS in facts or names.OUTPUT_TOKENS in facts)

@@ -126,7 +126,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
                 with tachograph.session("team", user_id="ada"):
                     main()
             from tachograph import runtime
-            tell(answers=answers(runtime.current().ledger), bill=llm.total_tokens)
+            tell(answers=answers(runtime.current().ledger, local=False), bill=llm.total_tokens)
             """,
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.http_endpoint,
         )

@@ -41,7 +41,7 @@ def answers(source: Source, *, local: bool = True) -> dict[str, Any]:
             }
             for session_id in sessions
         },
-        "records": sorted(record_text(record if local else _sent(record)) for record in source.records()),
+        "records": sorted(record_text(record if local else sent(record)) for record in source.records()),
     }
     return json.loads(json.dumps(found))
 
@@ -52,7 +52,7 @@ def log_of(source: Source, *, local: bool, **filters: Any) -> list[dict[str, Any
     return [{key: entry[key] for key in entry if key not in unsent} for entry in source.audit_log(**filters)]
 
 
-def _sent(record: Record) -> Record:
+def sent(record: Record) -> Record:
     if isinstance(record, Event):
         return record
     return record._replace(attributes=codec.sendable(record.attributes))

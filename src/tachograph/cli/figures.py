@@ -30,8 +30,10 @@ def duration(ms: float) -> str:
 def cost(told: Mapping[str, Any]) -> str:
     """What a session cost, as far as prices are known."""
     amount = told.get("amount")
+    if not amount and told.get("complete"):
+        return "-"
     if amount is None:
-        return "-" if told.get("complete") else "unknown"
+        return "unknown"
     return f"{'' if told.get('complete') else '≥ '}{amount:,.4f} {told.get('currency', '')}".rstrip()
 
 

@@ -144,7 +144,7 @@ def _log(event: Event) -> dict[str, Any]:
         "observedTimeUnixNano": str(event.timestamp_ns),
         "severityNumber": _INFO,
         "eventName": names.EVENT_PREFIX + event.type,
-        "attributes": _pairs({**codec.event_attributes(event), **unknown}),
+        "attributes": _pairs({**codec.event_attributes(event, nested=True), **unknown}),
     }
     if event.trace_id is not None or event.span_id is not None:
         found |= {"traceId": _trace_id(event), "flags": _SAMPLED}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph.store.deletion import delete_session
@@ -15,6 +14,8 @@ from tachograph.store.schema import VERSION
 from tachograph.times import timestamp
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tachograph.config import Config
     from tachograph.store.writer import Writer
 
@@ -26,7 +27,7 @@ _SECONDS: Final = 0.5
 
 def keep_within(writer: Writer, config: Config) -> Pruned:
     """Prune by the settings, for half a second at most; ``finished`` says whether to come back soon."""
-    if not config.store_max_age and not config.store_max_sessions and _size(Path(config.store or "")) <= _bytes(config):
+    if not config.store_max_age and not config.store_max_sessions and _size(writer.path) <= _bytes(config):
         return Pruned()  # as nearly always: without a question to the database
     return prune(
         writer,

@@ -86,6 +86,11 @@ class Writer:
             raise
 
     @property
+    def path(self) -> Path:
+        """Of the store."""
+        return self._path
+
+    @property
     def head(self) -> Head:
         """Where the chain stands, as last committed."""
         return self._head
