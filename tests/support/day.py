@@ -420,36 +420,41 @@ def sessions(log: Transcript, around: Surroundings) -> None:
     Seen(log, *agents)()
 
 
-class HomeMade:
-    """An agent without a framework, that reports what it does itself."""
+def _home_made() -> Any:
+    """An agent without a framework: made anew, as what is decorated belongs to the recording of that moment."""
 
-    @tachograph.agent("home-made")
-    def run(self, task: str) -> str:
-        """One run."""
-        with tachograph.model("gpt-4.1", provider="openai", messages=1) as call:
-            call.usage(input_tokens=10, output_tokens=2)
-            call.tool_calls(1)
-            call.answered(model="gpt-4.1", response_id="r", reason="stop")
-            call.set(cache_hit=True, note="ü" * 200)
-        return "".join(self.stream(task))
+    class HomeMade:
+        """An agent without a framework, that reports what it does itself."""
 
-    @tachograph.model(stream=True)
-    def stream(self, task: str) -> Iterator[str]:
-        """One answer, word by word."""
-        yield from task.split()
+        @tachograph.agent("home-made")
+        def run(self, task: str) -> str:
+            """One run."""
+            with tachograph.model("gpt-4.1", provider="openai", messages=1) as call:
+                call.usage(input_tokens=10, output_tokens=2)
+                call.tool_calls(1)
+                call.answered(model="gpt-4.1", response_id="r", reason="stop")
+                call.set(cache_hit=True, note="ü" * 200)
+            return "".join(self.stream(task))
 
-    @tachograph.tool
-    async def later(self, error: Exception | None = None) -> str:
-        """One call of a tool."""
-        if error is not None:
-            raise error
-        return "later"
+        @tachograph.model(stream=True)
+        def stream(self, task: str) -> Iterator[str]:
+            """One answer, word by word."""
+            yield from task.split()
 
-    @tachograph.tool
-    @classmethod
-    def shared(cls) -> type:
-        """Another."""
-        return cls
+        @tachograph.tool
+        async def later(self, error: Exception | None = None) -> str:
+            """One call of a tool."""
+            if error is not None:
+                raise error
+            return "later"
+
+        @tachograph.tool
+        @classmethod
+        def shared(cls) -> type:
+            """Another."""
+            return cls
+
+    return HomeMade()
 
 
 @_program
@@ -457,12 +462,12 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
     """A program that reports its agents, models, tools and tasks itself, asks a human, and says what happens."""
 
     def body() -> None:
-        agent = HomeMade()
+        agent = _home_made()
         with tachograph.task("job", id="t1", description="do it", category="work"):
             log.attempt("run", agent.run, "to do")
         log.attempt("later", lambda: asyncio.run(agent.later()))
         log.attempt("it fails", lambda: asyncio.run(agent.later(LookupError("x"))))
-        log("shared", agent.shared() is HomeMade)
+        log("shared", agent.shared() is type(agent))
         log("signature", str(inspect.signature(agent.run)), inspect.iscoroutinefunction(agent.later))
 
         def fails() -> None:
@@ -512,7 +517,7 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
     def off() -> None:
         tachograph.disable()
         try:
-            HomeMade().run("unseen")
+            _home_made().run("unseen")
         finally:
             tachograph.enable()
 
