@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 import contextvars
 import copy
-import enum
 import functools
 import inspect
 import threading
 import types
 from collections import Counter
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +20,6 @@ import tachograph
 from support.figures import tree
 from tachograph import names
 from tachograph.context import current
-from tachograph.guard import Guard
 from tachograph.records import Operation
 from tachograph.testing import Capture, TickingClock, capture
 
@@ -501,163 +498,6 @@ def test_nothing_of_ours_reaches_the_program(quiet: Capture, monkeypatch: pytest
     assert quiet.runtime.guard.swallowed()
 
 
-# ------------------------------------------------------------------------------------------------- by id, afterwards
-class Status(enum.Enum):
-    """A program's own statuses."""
-
-    COMPLETED = "completed"
-    FAILED = 2
-    CANCELLED = "cancelled"
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        ("completed", "ok"),
-        (Status.COMPLETED, "ok"),
-        (Status.FAILED, "error"),
-        (Status.CANCELLED, "interrupted"),
-        ("max_steps", "max_steps"),
-    ],
-)
-def test_a_task_is_begun_and_ended_by_id(recorded: Capture, status: Any, expected: str) -> None:
-    """What runs in between, and that nothing else is around, is its part; it is one task, its agents none."""
-    tachograph.start_task("t1", "look into it", name="analysis", category="research")
-    with tachograph.agent("a"):
-        pass
-    tachograph.record_llm_call("m", 1, 2, 0.0)
-    assert tachograph.end_task("t1", status)
-    assert not tachograph.end_task("t1", status)
-    assert (1, 3, {expected}) == (
-        recorded.ledger.total().tasks,
-        len(operations(recorded)),
-        {record.outcome for record in operations(recorded) if record.kind == "task"},
-    )
-    task = operations(recorded)[-1]
-    assert {task.id} == {record.parent_id for record in operations(recorded)[:-1]}
-    assert ("analysis", "t1", "look into it", "research") == (
-        task.name,
-        *(task.attributes[name] for name in (names.TASK_ID, names.TASK_DESCRIPTION, names.TASK_CATEGORY)),
-    )
-
-
-def test_a_task_may_end_with_an_error(recorded: Capture) -> None:
-    """An error given makes the task fail, whatever the status says."""
-    tachograph.start_task(7)  # type: ignore[arg-type]
-    assert tachograph.end_task(7, error=LookupError("x"))  # type: ignore[arg-type]
-    assert ("error", "LookupError", "x") == (
-        only(recorded).outcome,
-        only(recorded).error_type,
-        only(recorded).error_message,
-    )
-
-
-def test_a_status_that_is_none_is_refused(recorded: Capture) -> None:
-    """The error names the status and those there are, and the task is still under way."""
-    tachograph.start_task("t")
-    with pytest.raises(ValueError, match=r"'done' is no status; there are: .*completed"):
-        tachograph.end_task("t", "done")
-    assert tachograph.end_task("t")
-
-
-def test_a_task_begun_again_ends_the_one_before(recorded: Capture) -> None:
-    """Of two tasks of one id the first is abandoned."""
-    tachograph.start_task("t")
-    tachograph.start_task("t")
-    tachograph.end_task("t")
-    assert ["abandoned", "ok"] == [record.outcome for record in operations(recorded)]
-
-
-def test_a_task_is_not_around_another_session(recorded: Capture) -> None:
-    """Work that somebody put into another session is no part of a task begun by id."""
-    tachograph.start_task("t")
-    with tachograph.session("other"), tachograph.agent("a"):
-        pass
-    tachograph.end_task("t")
-    assert (None, 2) == (operations(recorded)[0].parent_id, recorded.ledger.total().tasks)
-
-
-def test_what_is_over_is_recorded_with_its_times(recorded: Capture) -> None:
-    """A call, a run and a tool that are over have the times, figures and fields that they are said to have."""
-    at = datetime(2026, 1, 17, 13, 0, 1, tzinfo=timezone.utc)
-    with tachograph.session("s", user_id="ada", conversation=True):
-        tachograph.record_llm_call(
-            "gpt-4.1",
-            1_000,
-            500,
-            2.5,
-            cached_tokens=400,
-            reasoning_tokens=3,
-            tool_calls=2,
-            provider="openai",
-            ended_at=at,
-            cache_hit=True,
-        )
-        tachograph.record_agent_execution("supervisor", "RepoAnalysisAgent", 30.2, ended_at="2026-01-17T13:00:00Z")
-        tachograph.record_tool_usage("file_reader", 0.5, call_id="c", error=OSError("gone"), ended_at=at.timestamp())
-    call, run, tool = operations(recorded)
-    moment = 1_768_654_800_000_000_000
-    second = 1_000_000_000
-    assert [
-        ("model", "gpt-4.1", moment - 1_500_000_000, moment + second, "ok", None),
-        ("agent", "RepoAnalysisAgent", moment - 30_200_000_000, moment, "ok", None),
-        ("tool", "file_reader", moment + 500_000_000, moment + second, "error", "OSError"),
-    ] == [
-        (each.kind, each.name, each.start_ns, each.end_ns, each.outcome, each.error_type) for each in (call, run, tool)
-    ]
-    assert call.attributes == {
-        names.REQUEST_MODEL: "gpt-4.1",
-        names.PROVIDER_NAME: "openai",
-        names.INPUT_TOKENS: 1_000,
-        names.OUTPUT_TOKENS: 500,
-        names.CACHED_TOKENS: 400,
-        names.REASONING_TOKENS: 3,
-        names.RESPONSE_TOOL_CALLS: 2,
-        names.CONVERSATION_ID: "s",
-        names.COST: 0.0054,
-        "tachograph.field.cache_hit": True,
-    }
-    assert {"tachograph.field.agent_type": "supervisor"}.items() <= run.attributes.items()
-    assert [each.id for each in (call, run, tool)] == [f"{span.context.span_id:016x}" for span in recorded.spans]
-
-
-@pytest.mark.parametrize("duration", [-1, float("nan"), float("inf"), "2", None, True, 10**10])
-def test_a_duration_that_is_none_is_refused(recorded: Capture, duration: Any) -> None:
-    """The error names the value and what is expected, and nothing is recorded."""
-    with pytest.raises(ValueError, match=r"duration=.*expected seconds, from 0 up to a year's"):
-        tachograph.record_llm_call("m", 1, 1, duration)
-    assert [] == operations(recorded)
-
-
-@pytest.mark.parametrize("moment", ["yesterday", float("nan"), object(), -1, "0001-01-01T00:00:00"])
-def test_a_moment_that_is_none_is_refused(recorded: Capture, moment: Any) -> None:
-    """The error names the value and what is expected, and nothing is recorded."""
-    with pytest.raises(ValueError, match=r"is no moment|ended_at=.*expected a moment between the years"):
-        tachograph.record_tool_usage("t", ended_at=moment)
-    assert [] == operations(recorded)
-
-
-@pytest.mark.parametrize("name", [None, "", 3, object()])
-def test_a_name_that_is_none_is_replaced(recorded: Capture, name: Any) -> None:
-    """What has no name is called unnamed, and can be tabulated with all others."""
-    tachograph.record_llm_call(name, 1, 1)
-    tachograph.record_tool_usage(name)
-    tachograph.record_agent_execution(name)
-    with tachograph.model("b"):
-        pass
-    assert ["b", "unnamed"] == sorted(recorded.ledger.total().tokens_by_model)
-    assert ["unnamed"] == list(recorded.ledger.total().tools)
-
-
-def test_long_and_strange_texts_are_kept_as_backends_hold_them(recorded: Capture) -> None:
-    """Fields are cut, without credentials and lone surrogates; numbers that no backend holds are left out."""
-    with tachograph.model("m") as call:
-        call.set(long="x" * 100_000, key="api_key=abcdefgh", odd="\ud800", big=2**64, small=-(2**40))
-    fields = {name[17:]: value for name, value in only(recorded).attributes.items() if name.startswith(names.CUSTOM)}
-    assert "… [" in fields.pop("long")
-    assert {"key": "api_key=[redacted]", "odd": "?", "small": -(2**40)} == fields
-
-
 # ------------------------------------------------------------------------------------------------------ on and off
 def test_off_in_the_middle_of_open_work(recorded: Capture) -> None:
     """What is under way ends as it would have; what begins while recording is off is not recorded."""
@@ -691,8 +531,3 @@ def test_a_block_outlives_its_runtime() -> None:
     block.__exit__(None, None, None)
     assert get_current() is before
     assert "abandoned" == only(captured).outcome
-
-
-def test_a_guard_that_is_strict_lets_programs_errors_be_theirs() -> None:
-    """A strict guard makes nothing of a failure that the program tells of itself."""
-    assert 3 == Guard(strict=True).keep("site", ValueError(), 3)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support.values import PLAIN
 from tachograph import clip
-from tachograph.clip import Beginning, Pieces, as_json, clipped
+from tachograph.clip import Beginning, Pieces, as_json, clipped, digest
 
 LIMIT = 2_000
 
@@ -218,3 +218,53 @@ def test_pieces_are_bounded() -> None:
 def test_a_text_is_its_own_writing() -> None:
     """A text is written as it is, everything else as JSON without a space to spare, in any script."""
     assert ("a b", '{"ä":[1,null]}') == (as_json("a b"), as_json({"ä": [1, None]}))
+
+
+# ------------------------------------------------------------------------------------------------------- digests
+_plain_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_plain_values)
+def test_a_digest_is_of_the_value(value: Any) -> None:
+    """The same value has the same digest, in whatever order its keys are; one more thing in it has another."""
+    again = dict(reversed(value.items())) if isinstance(value, dict) else value
+    assert digest(value) == digest(again)
+    assert digest(value) != digest([value])
+
+
+def test_a_digest_asks_nothing_of_the_host() -> None:
+    """Of an object the type is in it; tables and lists of the host's own kinds are read by what they hold."""
+
+    class Table(dict):  # type: ignore[type-arg]
+        def items(self) -> Any:
+            raise ZeroDivisionError
+
+        keys = __iter__ = __len__ = items
+
+    class Thing:
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+        __str__ = __hash__ = __repr__
+
+    assert digest({"a": 1}) == digest(Table(a=1))
+    assert digest(Thing()) == digest(Thing())
+    assert digest({1: 2}) != digest({"1": 2})
+    assert digest({3, 1, 2}) == digest({1, 2, 3})
+    assert digest(2**10_000) != digest(2**10_001)
+
+
+def test_a_digest_comes_to_an_end() -> None:
+    """What holds itself has a digest, and so has what is deeper than Python goes."""
+    inside: list[Any] = []
+    inside.append(inside)
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    twice: list[Any] = []
+    twice += [twice, twice]
+    assert [64] * 3 == [len(digest(value)) for value in (inside, deep, twice)]

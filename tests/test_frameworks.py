@@ -197,6 +197,17 @@ def test_an_integration_that_fails_harms_no_import(site: Path, hooks: Hooks) -> 
     assert 1 == sum(hooked.guard.swallowed().values())
 
 
+def test_a_framework_imported_while_recording_is_off_is_hooked(site: Path, hooks: Hooks) -> None:
+    """Recording that is off for a while looks at nothing, and misses no framework."""
+    install(site)
+    hooked = Hooked(hooks)
+    hooked.hook()
+    hooks.enabled = False
+    importlib.import_module("winch")
+
+    assert "installed" == hooked.state
+
+
 def test_a_stop_before_the_import_hooks_nothing(site: Path, hooks: Hooks) -> None:
     """A framework imported after the stop is left as it is, whether or not anybody still holds what was started."""
     install(site)

@@ -188,3 +188,23 @@ def test_sites_can_be_read_while_others_fail() -> None:
         done.set()
         reading.result()
     assert sum(count for _, count in guard) == Guard.MAX_SITES
+
+
+def test_a_failure_of_the_programs_own_is_kept_by_a_strict_guard_too() -> None:
+    """What the program has asked to be kept is counted by the name it gave, and logged once."""
+    guard = Guard(strict=True)
+    assert [3, 3] == [guard.keep("mine", ValueError(), 3) for _ in range(2)]
+    assert {"mine": 2} == guard.swallowed()
+
+
+def test_forgetting_begins_anew_and_the_sum_goes_on() -> None:
+    """After a reset failures are counted from nothing, while the count for the metric never falls."""
+    guard = Guard()
+    for _ in range(2):
+        guard(lambda: 1 / 0)
+    before = dict(guard)
+    guard.reset()
+    assert ({}, before) == (guard.swallowed(), dict(guard))
+    guard(lambda: 1 / 0)
+    assert 3 == sum(dict(guard).values())
+    assert 1 == sum(guard.swallowed().values())

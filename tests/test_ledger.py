@@ -731,3 +731,21 @@ def test_who_is_gone_is_not_asked() -> None:
     gc.collect()
 
     assert ledger.open_operations() == []
+
+
+def test_what_has_long_been_waiting_is_not_what_is_newest() -> None:
+    """A session whose counters were evicted while a human is being waited for is listed before those active since."""
+    waiting = [
+        operation(number, "approval", "t", at=number * 1_000, took=None, session=f"s{number}") for number in range(1, 5)
+    ]
+
+    class Waiting:
+        def under_way(self) -> list[Operation]:
+            return waiting
+
+    ledger, there = Ledger(max_sessions=2), Waiting()
+    ledger.attend(there.under_way)
+    for number in range(1, 5):
+        ledger.apply(operation(100 + number, at=number * 1_000, session=f"s{number}"))
+    assert ["s3", "s4"] == [session_id for session_id, *_ in ledger.recent(2)]
+    assert ["s1", "s2", "s3", "s4"] == ledger.sessions()

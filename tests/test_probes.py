@@ -1018,6 +1018,20 @@ def test_a_class_that_refuses_subclass_arguments_still_does(captured: Capture) -
     assert plain == words()
 
 
+def test_a_class_made_while_recording_is_off_is_recorded_later(captured: Capture) -> None:
+    """A class of a hooked family that is made while recording is off is hooked like any other, and silent as long."""
+
+    class Root:
+        pass
+
+    captured.runtime.hooks.install_family(Root, ("run",), lambda o, a: Probe(o, a, began=begin))
+    captured.runtime.enable(on=False)
+    late = type("Late", (Root,), {"run": lambda _: "ran"})
+    assert ("ran", 0) == (late().run(), captured.ledger.stats()["records"])
+    captured.runtime.enable(on=True)
+    assert ("ran", 1) == (late().run(), captured.ledger.stats()["records"])
+
+
 def test_a_late_subclass_survives_a_probe_that_cannot_be_made() -> None:
     """A class is made even when hooking it fails."""
 

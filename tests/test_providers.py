@@ -113,6 +113,20 @@ def test_early_log_events_are_bounded() -> None:
     assert [] == ours._early
 
 
+def test_log_events_are_listened_to_while_they_may_yet_be_sent() -> None:
+    """They are where a provider is, and until the first operation there may be one, as long as there is room."""
+    ours, *_ = providers(tracer_provider=NoOpTracerProvider())
+    assert ours.listened()
+    for _ in range(1_000):
+        ours.emit(LogRecord(event_name="tachograph.test"))
+    assert not ours.listened()
+    ours.tracer()
+    assert not ours.listened()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    assert providers(logger_provider=provider)[0].listened()
+    provider.shutdown()
+
+
 def test_a_program_is_called_by_its_script_or_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """The service's name is the module or script that was started, and never empty."""
     main = sys.modules["__main__"]

@@ -207,6 +207,23 @@ def test_a_handler_that_fails_hears_on(quiet: Capture, deferred: Any) -> None:
     assert [6] == list(quiet.runtime.guard.swallowed().values())
 
 
+def test_an_entry_that_cannot_be_made_costs_no_other(quiet: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where we fail at making an entry it is counted, and the next is delivered."""
+    real = subscriptions.news
+
+    def fail_once(*what: Any) -> Any:
+        monkeypatch.setattr(subscriptions, "news", real)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(subscriptions, "news", fail_once)
+    heard = Heard()
+    with tachograph.subscribe(heard):
+        for number in range(3):
+            events.session_updated("s", number=number)
+    assert [1, 2] == [entry["number"] for entry in heard]
+    assert {"_News.entries": 1} == quiet.runtime.guard.swallowed()
+
+
 def test_a_slow_handler_holds_up_nobody(quiet: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The program and other subscribers go on; what the slow one has no room for is dropped, oldest first, counted."""
     monkeypatch.setattr(subscriptions, "MAX_WAITING", 10)

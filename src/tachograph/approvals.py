@@ -135,6 +135,7 @@ class Approvals:
             ValueError: for a decision that is none.
         """
         call_id = clean_id(payload.get("call_id")) or f"approval-{new_id()}"
+        session_id = clean_id(session_id)
         decision = decision_of(payload.get("decision"))
         if decision is None:
             raise ValueError(f"decision={payload.get('decision')!r}: expected one of: {', '.join(DECISIONS)}")
@@ -280,9 +281,10 @@ def is_timeout(given: Any) -> bool:
 
 def decision_of(given: Any) -> str | None:
     """The decision that a word, or a member of an enumeration, says; None if it says none."""
-    words = (given, getattr(given, "value", None), getattr(given, "name", None))
-    said = [word.upper() for word in words if type(word) is str]
-    return next((word for word in said if word in DECISIONS), None)
+    for word in (given, getattr(given, "value", None), getattr(given, "name", None)):
+        if type(word) is str and word.upper() in DECISIONS:
+            return word.upper()
+    return None
 
 
 def _around(record: Operation) -> Context:

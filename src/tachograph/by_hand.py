@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tachograph.live import Facts, Live
-    from tachograph.probes import Call
+    from tachograph.probes import Call, Hooks
     from tachograph.records import Kind, Outcome
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -150,22 +150,30 @@ class Block:
         runtime.current().guard(self._exit, error)
 
     def _exit(self, error: BaseException | None) -> None:
+        live = self._left()
+        if live is not None:
+            outcome: Outcome = "ok" if error is None else outcome_of(error)
+            runtime.current().recorder.end(live, outcome, None, error)
+
+    def _left(self) -> Live | None:
+        """The operation that is left, with what was current around it current again."""
         scope = current()
         inside = None if scope is None else scope.operation
         while inside is not None and id(inside) not in self._entered:
             inside = inside.outer.operation  # something in here was not left
-        tachograph = runtime.current()
-        if inside is not None:
-            live, token = self._entered.pop(id(inside))
-            detach(token)
-        elif self._entered:
-            # In another context than it was entered in, as the halves of a fixture are, or after what it was entered
-            # in was left: then it is the one entered last, and nothing of it is current here.
-            live, _ = self._entered.popitem()[1]
-            tachograph.misused += 1
-        else:
-            return
-        tachograph.recorder.end(live, *_ending(error))
+        if inside is None:
+            return self._left_elsewhere()
+        live, token = self._entered.pop(id(inside))
+        detach(token)
+        return live
+
+    def _left_elsewhere(self) -> Live | None:
+        # In another context than it was entered in, as the halves of a fixture are, or after what it was entered in was
+        # left: then it is the one entered last, and nothing of it is current here.
+        if not self._entered:
+            return None
+        runtime.current().misused += 1
+        return self._entered.popitem()[1][0]
 
     async def __aenter__(self) -> Handle:
         return self.__enter__()
@@ -189,7 +197,11 @@ class Block:
         def began(_: Call) -> Start:
             return self.start(called, deferred=deferred)
 
-        return stand_in(function, Probe(function, str(called), began=began), lambda: runtime.current().hooks)
+        return stand_in(function, Probe(function, str(called), began=began), _hooks)
+
+
+def _hooks() -> Hooks:
+    return runtime.current().hooks
 
 
 _WORKED_OFF_LATER: Final = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
@@ -288,7 +300,3 @@ def _switch(
     running = None if inside is None else inside.record.name if inside.kind == "agent" else inside.record.agent
     payload = {"from_agent": source or running, "to_agent": to, "reason": reason, **fields}
     tachograph.recorder.event("agent_switched", payload)
-
-
-def _ending(error: BaseException | None) -> tuple[Outcome, None, BaseException | None]:
-    return "ok" if error is None else outcome_of(error), None, error

@@ -30,6 +30,9 @@ MAX_FIELD: Final = 4_000
 _MAX_WHOLE: Final = 100
 """Levels that a digest goes down."""
 
+_MAX_VALUES: Final = 100_000
+"""Values that are in it, some hundred milliseconds of work."""
+
 _MAX_DEPTH = 8
 _MIN_DEPTH = 3  # a message, its parts, a part
 _MAX_KEY = 200
@@ -66,19 +69,34 @@ def digest(value: Any) -> str:
     Of what is no plain value only the type is in it. It proves a value that is known; one of few possible values can
     be guessed from it.
     """
-    return hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()
+    text = json.dumps(_canonical(value, itertools.repeat(None, _MAX_VALUES)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value: Any, depth: int = 0) -> Any:
-    """``value`` whole, as JSON can have it: of built-in types only, as nothing of the host's is called."""
+def _canonical(value: Any, room: Iterator[None], depth: int = 0) -> Any:
+    """``value`` whole, as JSON can have it: of built-in types only, as nothing of the host's is called.
+
+    Args:
+        value: to be written.
+        room: gives one thing for each value there is room for, as one that holds itself twice has no end.
+        depth: levels that it is down.
+    """
     kind = type(value)
+    if next(room, ...) is not None:
+        return "…"
     if depth < _MAX_WHOLE:
         if issubclass(kind, dict):
-            return {_canonical_key(key, depth): _canonical(item, depth + 1) for key, item in dict.items(value)}
+            return {_canonical_key(key, room): _canonical(item, room, depth + 1) for key, item in dict.items(value)}
         if issubclass(kind, (list, tuple)):
-            return [_canonical(item, depth + 1) for item in (list if issubclass(kind, list) else tuple).__iter__(value)]
+            items = (list if issubclass(kind, list) else tuple).__iter__(value)
+            return [_canonical(item, room, depth + 1) for item in items]
         if kind in (set, frozenset):
-            return sorted(json.dumps(_canonical(item, depth + 1), sort_keys=True) for item in value)
+            return sorted(json.dumps(_canonical(item, room, depth + 1), sort_keys=True) for item in value)
+    return _canonical_leaf(value)
+
+
+def _canonical_leaf(value: Any) -> Any:
+    kind = type(value)
     if issubclass(kind, str):
         return str.__str__(value)
     if kind is int and value.bit_length() > _MAX_BITS:
@@ -86,8 +104,8 @@ def _canonical(value: Any, depth: int = 0) -> Any:
     return value if kind in _PLAIN else f"<{kind.__name__}>"
 
 
-def _canonical_key(key: Any, depth: int) -> str:
-    return key if type(key) is str else f"<{type(key).__name__}> {json.dumps(_canonical(key, depth + 1))}"
+def _canonical_key(key: Any, room: Iterator[None]) -> str:
+    return key if type(key) is str else f"<{type(key).__name__}> {json.dumps(_canonical(key, room))}"
 
 
 class Pieces:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph import runtime
-from tachograph.approvals import DECISIONS, decision_of, is_timeout
+from tachograph.approvals import DECISIONS, Approvals, decision_of, is_timeout
 from tachograph.context import clean_id, new_id
 from tachograph.views.approvals import approvals_view
 
@@ -91,8 +91,13 @@ def request_approval(
         "timeout_seconds": timeout_seconds,
     }
     record = tachograph.guard(tachograph.approvals.ask, payload) if tachograph.enabled else None
-    known = clean_id(call_id) if record is None else tachograph.approvals.call_id(record)
-    return Approval(record, known or f"approval-{new_id()}", tool_name)
+    return Approval(record, tachograph.guard(_known, record, call_id, default=call_id), tool_name)
+
+
+def _known(record: Operation | None, call_id: str | None) -> str:
+    """By which id an approval is decided, recorded or not."""
+    known = clean_id(call_id) if record is None else Approvals.call_id(record)
+    return known or f"approval-{new_id()}"
 
 
 def decide(
@@ -115,7 +120,7 @@ def decide(
     Raises:
         ValueError: for a decision that is none.
     """
-    _decide({"call_id": call_id}, clean_id(session_id), decision, modified_arguments, decided_by)
+    _decide({"call_id": call_id}, session_id, decision, modified_arguments, decided_by)
 
 
 def _decide(

@@ -63,7 +63,7 @@ class Subscription:
         self.closed = False
         self.delivered = 0
         self.dropped = 0
-        self._thread = threading.Thread(target=self._work, name="tachograph-subscription", daemon=True)
+        self._thread = threading.Thread(target=guard, args=(self._work,), name="tachograph-subscription", daemon=True)
         self._thread.start()
 
     def put(self, news: _News) -> None:
@@ -135,8 +135,7 @@ class Subscription:
                 if isinstance(left, threading.Event):
                     left.set()
             if self._loop is not None:
-                self._loop.run_until_complete(_cancel_all())
-                self._loop.close()
+                self._guard(_end, self._loop)
 
     def _wait(self) -> bool:
         """Whether there is something to deliver; False once it is closed and nothing is."""
@@ -160,7 +159,7 @@ class Subscription:
                 self._hurry.clear()
                 news.set()
                 continue
-            for entry in news.entries():
+            for entry in self._guard(news.entries, default=()):
                 if entry["event_type"] in types:
                     self.delivered += 1
                     yield entry.copy()  # as others are told of the same
@@ -181,6 +180,11 @@ class Subscription:
             except Exception as error:  # noqa: BLE001, PERF203 - handed to the guard, which counts it
                 self._guard.keep(self._site, error)
         await asyncio.sleep(0)  # what handlers have started gets its turn
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(_cancel_all())
+    loop.close()
 
 
 async def _cancel_all() -> None:

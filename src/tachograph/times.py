@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _FRACTION = re.compile(r"(?<=:\d\d)\.(\d+)")
+_START = _EPOCH.replace(tzinfo=None)
 
 
 def milliseconds(nanoseconds: float) -> float:
@@ -18,14 +18,7 @@ def milliseconds(nanoseconds: float) -> float:
 
 def timestamp(moment_ns: int) -> str:
     """Nanoseconds since the epoch as ISO 8601 in UTC, to the microsecond."""
-    microsecond = moment_ns // 1_000 % 1_000_000
-    second = _second(moment_ns // 1_000_000_000)
-    return f"{second}.{microsecond:06d}Z" if microsecond else f"{second}Z"
-
-
-@lru_cache(maxsize=64)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat()
+    return (_START + timedelta(0, moment_ns // 1_000_000_000, moment_ns // 1_000 % 1_000_000)).isoformat() + "Z"
 
 
 def moment(value: str | datetime | float) -> int:

@@ -5,10 +5,12 @@ Each writes down everything it can see; played with and without us the transcrip
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import functools
 import gc
+import inspect
 import io
 import logging
 import pickle
@@ -29,6 +31,7 @@ from support import agents as scripted
 from support import hosts
 from support.agents import Lookup, Say, ScriptedModel, answer, code
 from support.hosts import Transcript
+from tachograph import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -415,6 +418,111 @@ def sessions(log: Transcript, around: Surroundings) -> None:
 
     log.attempt("body", body)
     Seen(log, *agents)()
+
+
+def _home_made() -> Any:
+    """An agent without a framework: made anew, as what is decorated belongs to the recording of that moment."""
+
+    class HomeMade:
+        """An agent without a framework, that reports what it does itself."""
+
+        @tachograph.agent("home-made")
+        def run(self, task: str) -> str:
+            """One run."""
+            with tachograph.model("gpt-4.1", provider="openai", messages=1) as call:
+                call.usage(input_tokens=10, output_tokens=2)
+                call.tool_calls(1)
+                call.answered(model="gpt-4.1", response_id="r", reason="stop")
+                call.set(cache_hit=True, note="ü" * 200)
+            return "".join(self.stream(task))
+
+        @tachograph.model(stream=True)
+        def stream(self, task: str) -> Iterator[str]:
+            """One answer, word by word."""
+            yield from task.split()
+
+        @tachograph.tool
+        async def later(self, error: Exception | None = None) -> str:
+            """One call of a tool."""
+            if error is not None:
+                raise error
+            return "later"
+
+        @tachograph.tool
+        @classmethod
+        def shared(cls) -> type:
+            """Another."""
+            return cls
+
+    return HomeMade()
+
+
+@_program
+def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of everything
+    """A program that reports its agents, models, tools and tasks itself, asks a human, and says what happens."""
+
+    def body() -> None:
+        agent = _home_made()
+        with tachograph.task("job", id="t1", description="do it", category="work"):
+            log.attempt("run", agent.run, "to do")
+        log.attempt("later", lambda: asyncio.run(agent.later()))
+        log.attempt("it fails", lambda: asyncio.run(agent.later(LookupError("x"))))
+        log("shared", agent.shared() is type(agent))
+        log("signature", str(inspect.signature(agent.run)), inspect.iscoroutinefunction(agent.later))
+
+        def fails() -> None:
+            with tachograph.tool("t", call_id="c") as call:
+                call.outcome("error")
+                raise ValueError("as it should")
+
+        async def within() -> None:
+            async with tachograph.agent("a", description="within") as run:
+                run.failed("it broke")
+
+        log.attempt("fails", fails)
+        log.attempt("within", lambda: asyncio.run(within()))
+
+    def told() -> None:
+        tachograph.start_task("t2", "do it")
+        tachograph.start_task("t2")
+        tachograph.record_llm_call("m", 1, 2, 0.5, cached_tokens=1, ended_at="2026-01-17T13:00:00Z", error="bad luck")
+        tachograph.record_agent_execution("kind", "name", 1.0)
+        tachograph.record_tool_usage("t", 0.1, call_id="c", error=KeyError("x"))
+        tachograph.switch("b", source="a", confidence=0.5)
+        tachograph.end_task("t2", "failed", error=ValueError("x"))
+
+    def decided() -> None:
+        with tachograph.session("s", conversation=True):
+            asked = tachograph.request_approval(
+                tool_name="t", arguments={"a": {1, 2}, 3: "b"}, reason="why", timeout_seconds=60, call_id="c"
+            )
+        asked.decide("EDIT", modified_arguments={"a": 2}, decided_by="ada")
+        tachograph.decide("unknown", "reject", session_id="s")
+        log("asked", asked.call_id, asked.tool_name)
+
+    def said() -> None:
+        events.session_created("s")
+        events.session_updated("s", odd=[1, "a", object()], big=2**70)
+        events.message_added("s", role="user", content={"text": "hello"})
+        events.agent_registered("a")
+        events.agent_switched("a", "b", session_id="s", correlation_id="r")
+        events.tool_approval_required("t", "d", arguments={"a": 1})
+        events.hitl_approval_requested("d", "t")
+        events.hitl_decision_made("d", "APPROVE")
+        events.session_deleted("s")
+        events.system_startup()
+        events.threshold_exceeded("cost", 2, 1)
+        events.system_shutdown()
+
+    def off() -> None:
+        tachograph.disable()
+        try:
+            _home_made().run("unseen")
+        finally:
+            tachograph.enable()
+
+    for part in (body, told, decided, said, off):
+        log.attempt(part.__name__, part)
 
 
 def shape(name: str) -> Program:
