@@ -293,7 +293,9 @@ def test_a_file_of_prices_must_be_readable(content: bytes | None, tmp_path: Path
     file = tmp_path / "prices.toml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"TACHOGRAPH_PRICES: .* cannot be read as TOML: .* tables by model"):
+    with pytest.raises(
+        ConfigError, match=r"TACHOGRAPH_PRICES: .* expected the path of a TOML file of tables by model: "
+    ):
         Config.read(environ={"TACHOGRAPH_PRICES": str(file)}, directory=tmp_path)
 
 

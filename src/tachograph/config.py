@@ -148,7 +148,7 @@ def _prices(value: Any) -> Mapping[str, Mapping[str, float]]:
         try:
             value = tomllib.loads(Path(value).read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"cannot be read as TOML: {error}; give the path of a file of tables by model") from None
+            raise ValueError(f"expected the path of a TOML file of tables by model: {error}") from None
     if not isinstance(value, Mapping):
         raise ValueError("expected a table by model name")  # noqa: TRY004 - one kind of error for every bad setting
     for model, prices in value.items():

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from tachograph.live import Facts, Live
 
-_MAX_SESSIONS: Final = 1_000
 _MAX_VALUE: Final = 1_000
 _SIGNS: Final = (".git", "pyproject.toml", "setup.py", "package.json")
 """What the root of a project has."""
@@ -34,12 +33,14 @@ class EnvironmentNote(Attendant):
 
     Args:
         variables: names of the variables whose values are noted.
+        sessions: so many are remembered to have it.
     """
 
     kinds = frozenset({"agent", "task"})
 
-    def __init__(self, variables: Iterable[str]) -> None:
+    def __init__(self, variables: Iterable[str], *, sessions: int) -> None:
         self._variables = tuple(variables)
+        self._sessions = sessions
         self._noted: OrderedDict[str, None] = OrderedDict()
 
     def ending(self, live: Live) -> Facts | None:
@@ -48,7 +49,7 @@ class EnvironmentNote(Attendant):
         if live.outer.operation is not None or record.session_id in self._noted:
             return None
         self._noted[record.session_id] = None
-        if len(self._noted) > _MAX_SESSIONS:
+        if len(self._noted) > self._sessions:
             self._noted.popitem(last=False)
         return {names.ENVIRONMENT: json.dumps(environment(self._variables))}
 

@@ -220,7 +220,7 @@ class Runtime:
         config = self.config
         yield Lines(self.ledger.session_metrics)
         if config.environment:
-            yield EnvironmentNote(config.environment_variables)
+            yield EnvironmentNote(config.environment_variables, sessions=config.max_sessions)
         if config.code_changes:
             yield CodeChanges()
         if config.thresholds:

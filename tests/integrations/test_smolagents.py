@@ -27,7 +27,7 @@ from smolagents.utils import AgentGenerationError
 
 import tachograph
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder, overriding
-from support.figures import tree, without_times
+from support.figures import sent, tree, without_times
 from tachograph import names
 from tachograph.probes import descendants
 from tachograph.testing import Capture, capture
@@ -148,7 +148,7 @@ class TestRun:
         assert captured.spans_only.session_metrics("s").to_dict() == captured.ledger.session_metrics("s").to_dict()
         assert captured.spans_only.metrics() == captured.ledger.metrics()
         assert str(captured.spans_only.timeline(session_id="s")) == str(captured.ledger.timeline(session_id="s"))
-        assert captured.spans_only.audit_log(session_id="s") == captured.ledger.audit_log(session_id="s")
+        assert captured.spans_only.audit_log(session_id="s") == sent(captured.ledger.audit_log(session_id="s"))
 
     def test_correlation(self, captured: Capture) -> None:
         """Each outermost run is a request of its own; a given correlation id makes two runs one."""

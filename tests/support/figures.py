@@ -32,6 +32,11 @@ def without_times(value: Any) -> Any:
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
+def sent(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An audit log without what is kept here and never sent."""
+    return [{name: value for name, value in entry.items() if name != "environment"} for entry in log]
+
+
 Used = dict[str, tuple[int, ...]]
 
 
