@@ -102,7 +102,7 @@ def test_the_services_background_writers(service: Source) -> None:
     ids=["persistence subscriber", "background writers"],
 )
 def test_persistence(service: Source, tmp_path: Path, settings: dict[str, str]) -> None:
-    """Stored soon after each event, or by a timer: in the end all is there, as the last of it is written at the exit."""
+    """Stored soon after each event, or by a timer: in the end all is there, as what is left is written at the exit."""
     variables = {f"TACHOGRAPH_STORE_{name}": value for name, value in settings.items()}
     subprocess.run(
         [sys.executable, str(EXAMPLE / "recorded.py"), str(tmp_path / "store.db")],
