@@ -1,7 +1,8 @@
 """What a task changed in the code: files and lines, by git, against the state when it began.
 
 Only where settings ask for it, as it runs git when an outermost task or agent run begins and ends, and what begins
-waits for it. Both states are written as trees into a folder of their own, untracked files included, so that nothing in
+waits for it. The repository is the one around the folder that a task says it works in, else around the working
+directory. Both states are written as trees into a folder of their own, untracked files included, so that nothing in
 the repository changes: neither its index nor its objects.
 """
 
@@ -43,7 +44,7 @@ class CodeChanges(Attendant):
         """A task or an agent run has begun."""
         if live.outer.operation is not None:
             return
-        place = _folder()
+        place = _folder(live.record.attributes.get(names.TASK_FOLDER))
         if place is None:
             return
         snapshot = _TOO_SLOW if str(place) in self._slow else self._within_time(place, lambda: Snapshot.take(place))
@@ -74,11 +75,13 @@ class CodeChanges(Attendant):
 _TOO_SLOW: Final = "did not get through in {:g} s"
 
 
-def _folder() -> Path | None:
+def _folder(told: str | None) -> Path | None:
+    """Where the task works: as it says, from the working directory on."""
     try:
-        return Path.cwd()
+        place = Path.cwd() / (told or "")
     except OSError:  # it was removed
         return None
+    return place if place.is_dir() else None
 
 
 class Snapshot:

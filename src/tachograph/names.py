@@ -131,6 +131,7 @@ TASK_DESCRIPTION: Final = _attribute(
     "tachograph.task.description", str, "what is to be done, in the program's or its user's words", local=True
 )
 TASK_CATEGORY: Final = _attribute("tachograph.task.category", str, "kind of task, such as an SOP's category")
+TASK_FOLDER: Final = _attribute("tachograph.task.folder", str, "folder that a task works in", local=True)
 APPROVAL_REASON: Final = _attribute("tachograph.approval.reason", str, "why a human is asked")
 APPROVAL_TIMEOUT: Final = _attribute("tachograph.approval.timeout", float, "seconds after which nobody has decided")
 APPROVAL_DECISION: Final = _attribute("tachograph.approval.decision", str, "APPROVE, EDIT, REJECT or EXPIRED")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +20,6 @@ from tachograph.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tachograph.testing import Capture
 
@@ -303,6 +305,31 @@ def test_task(bots):
         names.TASK_DESCRIPTION: "d",
         names.TASK_CATEGORY: "c",
     } == without_times(task)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_task_says_where_it_works(bots, tmp_path, kind):
+    """Changes of code are those of the repository a task works in, wherever the program runs."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=repository, check=True)  # noqa: S607 - the git that there is
+    run = bots.table("Bot.run", "task", folder="request")
+    with capture(wrap=[run], code_changes=True) as recorded:
+        bots.load().Bot().run(request=kind(repository), inside=(repository / "new.py").touch)
+
+    (task,) = operations(recorded, "task")
+    assert ["new.py"] == [file["path"] for file in json.loads(task.attributes[names.CODE_CHANGES])["files"]]
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "", 3])
+def test_a_folder_that_is_none(bots, folder):
+    """Of a task that works nowhere no changes are noted, or those around the program; it is recorded all the same."""
+    run = bots.table("Bot.run", "task", folder="request")
+    with capture(wrap=[run], code_changes=True) as recorded:
+        bots.load().Bot().run(request=folder)
+
+    (task,) = operations(recorded, "task")
+    assert "ok" == task.outcome
 
 
 def test_fields_of_the_programs_own(bots):

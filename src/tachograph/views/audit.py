@@ -145,12 +145,16 @@ def entries(record: Record) -> Iterator[_Timed]:
             record.id,
             {
                 **_head(record.timestamp_ns, record.type, record.id, record),
+                **_SAID_TO_BE_NONE.get(record.type, {}),
                 **{key: value for key, value in record.payload.items() if key not in _HEAD},
             },
         )
     elif record.kind in _OF_KIND:
         yield from _OF_KIND[record.kind](record)
 
+
+_SAID_TO_BE_NONE: dict[str, Entry] = {"hitl_decision_made": {"modified_args": None}}
+"""What an event carries only where there is something, and its entry says in any case."""
 
 _HEAD = ("timestamp", "event_type", "event_id", "session_id", "correlation_id", "trace_id", "span_id", "critical")
 

@@ -39,7 +39,8 @@ model       ``model`` ``provider`` ``messages`` ``tools`` ``stream`` ``input_tok
             has it counts) or ``delta`` (they are added up)
 tool        ``name`` ``call_id`` ``outcome`` · ``arguments`` ``result``: content, looked at only where that is captured
             · ``refused``: the call never ran
-task        ``name`` ``id`` ``description`` ``category`` ``outcome``
+task        ``name`` ``id`` ``description`` ``category`` ``outcome`` · ``folder``: where its changes of code are looked
+            for, where these are noted; the working directory by default
 event       ``event`` ``payload = { field = path }`` · ``when``: ``before``, ``after``, ``error`` or ``item``
 ==========  ==========================================================================================================
 

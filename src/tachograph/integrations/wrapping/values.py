@@ -5,6 +5,7 @@ Only the built-in types' own methods are used, so that nothing of the program is
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from tachograph import names
@@ -15,6 +16,7 @@ from tachograph.redact import cut, redacted
 
 _MAX_TEXT: Final = 1_000
 _MAX_PAYLOAD: Final = 8_192
+_PATH: Final = type(Path())
 _MAX_BITS: Final = 63  # what OpenTelemetry can carry
 
 _OUTCOMES: Final = {
@@ -61,6 +63,13 @@ def text(value: Any) -> Any:
     length = str.__len__(value)
     read = str.__getitem__(value, slice(0, 4 * _MAX_TEXT)).encode("utf-8", "replace").decode()
     return cut(redacted(read), _MAX_TEXT, more=length - len(read))
+
+
+def folder(value: Any) -> Any:
+    """A path: a text, or one of pathlib's own objects."""
+    if type(value) is _PATH:
+        value = str(value)
+    return value if type(value) is str and value and "\0" not in value else NOTHING
 
 
 def count(value: Any) -> Any:
