@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from support.figures import sent as sent_of
 from tachograph import codec
 from tachograph.canonical import record_text
 from tachograph.records import Event
@@ -48,8 +49,8 @@ def answers(source: Source, *, local: bool = True) -> dict[str, Any]:
 
 def log_of(source: Source, *, local: bool, **filters: Any) -> list[dict[str, Any]]:
     """The audit log, with or without what is never sent."""
-    unsent = set() if local else {"environment", "code_changes"}
-    return [{key: entry[key] for key in entry if key not in unsent} for entry in source.audit_log(**filters)]
+    log = source.audit_log(**filters)
+    return log if local else sent_of(log)
 
 
 def sent(record: Record) -> Record:

@@ -34,7 +34,9 @@ def without_times(value: Any) -> Any:
 
 def sent(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """An audit log without what is kept here and never sent."""
-    return [{name: value for name, value in entry.items() if name != "environment"} for entry in log]
+    return [
+        {name: value for name, value in entry.items() if name not in ("environment", "code_changes")} for entry in log
+    ]
 
 
 Used = dict[str, tuple[int, ...]]
