@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry import context as otel
 from opentelemetry import trace
-from opentelemetry._logs import SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -754,18 +753,3 @@ def test_providers_of_any_make_are_written_to() -> None:
     recording.stop()
     for provider in (tracing, metering, logging):
         provider.shutdown()
-
-
-def test_the_head_of_the_audit_chain_is_a_log_event(captured: Capture) -> None:
-    """Where the chain stands goes where all log events go, with what a verifier needs and nothing else."""
-    captured.runtime.recorder.audit_head("w", 3, "ab", True)  # noqa: FBT003 - as a guard calls it
-
-    (sent,) = captured.logs
-    assert names.AUDIT_HEAD == sent.log_record.event_name
-    assert SeverityNumber.INFO == sent.log_record.severity_number
-    assert {
-        names.AUDIT_WRITER: "w",
-        names.AUDIT_COUNT: 3,
-        names.AUDIT_LINK: "ab",
-        names.AUDIT_KEYED: True,
-    } == dict(sent.log_record.attributes or {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import itertools
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.context import set_value
 
+from tachograph import names
 from tachograph.context import Scope, here, with_operation
 
 if TYPE_CHECKING:
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
     from tachograph.content import Content
     from tachograph.records import Kind, Operation
+
+_MAX_FAILURES: Final = 16
+_MAX_CHAIN: Final = 64
 
 Facts = dict[str, Any]
 """Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
@@ -115,3 +120,28 @@ class Live:
 def run_of(inside: Live | None) -> Live | None:
     """The agent run that what happens inside ``inside`` belongs to."""
     return inside if inside is None or inside.kind == "agent" else inside.agent
+
+
+def hand_up(run: Live, error: BaseException) -> None:
+    """Tell a failure of a run's own from one that a nested run handed up, and hand it up."""
+    if run.failures and _stems_from(error, run.failures):
+        run.later[names.HANDED_UP] = True
+    if run.agent is not None:
+        # Kept only while the enclosing run lasts.
+        run.agent.failures = [*run.agent.failures[1 - _MAX_FAILURES :], error]
+
+
+def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
+    """Whether one of ``earlier`` is among the causes and contexts of ``error``."""
+    known = {id(failure) for failure in earlier}
+    todo, seen = [error], set[int]()
+    for _ in itertools.repeat(None, _MAX_CHAIN):
+        if not todo:
+            return False
+        link = todo.pop()
+        if id(link) in known:
+            return True
+        if id(link) not in seen:
+            seen.add(id(link))
+            todo += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
+    return False

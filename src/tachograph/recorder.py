@@ -6,7 +6,6 @@ ends exactly once. Each write is guarded by itself, so a failing exporter does n
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import time
@@ -14,7 +13,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
 
 from tachograph import beside, codec, names
@@ -22,13 +20,15 @@ from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
-from tachograph.live import Live, run_of
+from tachograph.live import Live, hand_up, run_of
+from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry._logs import LogRecord
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
 
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
 
-_MAX_FAILURES = 16
-_MAX_CHAIN = 64
 _WORD = re.compile(r"[\w.:-]{1,100}")
 _WHOLE = True  # an operation that is told of at once, beginning and end
 _NOT_ENDED = None, None, None, None
@@ -78,17 +76,18 @@ class Recorder:
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._tracer = tracer
-        self._send = emit
         self._instruments = instruments
         self._ledger = ledger
         self.guard = guard
         self._guard = guard.__call__
         self._config = config
         self.capturing = capturing(config)
+        self.logbook = self._logbook = Logbook(
+            emit, listened, guard, capturing=self.capturing, copying=config.span_events, clock=clock
+        )
         self._prices = Prices(config.prices)
         self._process_session = process_session
         self._around = around
-        self._listened = listened
         self.now = self._clock = clock
         self._open: dict[str, Live] = {}
         self.attendance = Attendance.of(())
@@ -212,7 +211,7 @@ class Recorder:
             error_type = type(error).__name__
             error_message = self._message(error)
             if begun.kind == "agent" and outcome == "error":
-                _hand_up(live, error)
+                hand_up(live, error)
         live.failures = []
         if begun.kind == "model":
             self._guard(self._price, begun, later)
@@ -235,9 +234,9 @@ class Recorder:
         self._guard(self._instruments.ended, record, live.span)
         if record.kind == "model":
             if record.outcome == "error":
-                self._guard(self._model_exception, record, live.context(live.base))
+                self._guard(self._logbook.model_failed, record, live.context(live.base))
             if content is not None:
-                self._guard(self._details, live, record, content, live.context(live.base))
+                self._guard(self._logbook.model_details, live, record, content, live.context(live.base))
 
     def _message(self, error: BaseException) -> str | None:
         return self._guard(error_text, error) if self._config.capture_errors == "message" else None
@@ -319,7 +318,7 @@ class Recorder:
             self._guard(ended, record, _WHOLE)
         if span is not None:
             for event in events:
-                self._guard(self._copy, event, span)
+                self._guard(self._logbook.copy, event, span)
             self._guard(self._end_span, span, record, {}, None)
         self._guard(self._instruments.ended, record.with_ids(point, record.trace_id), span)
         return record
@@ -345,7 +344,7 @@ class Recorder:
         self._guard(self._ledger.apply, event)
         for happened in self.attendance.happened:
             self._guard(happened, event)
-        self._guard(self._emit, event, base)
+        self._guard(self._logbook.event, event, base)
 
     def event(self, event_type: str, payload: Mapping[str, Any], scope: Scope | None = None) -> None:
         """Something happened: to the ledger, as a log event, and onto the current span.
@@ -373,22 +372,6 @@ class Recorder:
             plain_payload(payload, self.capturing),
         )
         self.tell(event, base)
-
-    def audit_head(self, writer: str, entries: int, link: str, keyed: bool) -> None:  # noqa: FBT001 - a guard's call
-        """Where the store's audit chain stands, to whatever collects the logs: a witness that is not on this disk."""
-        self._send(
-            LogRecord(
-                timestamp=self._clock(),
-                severity_number=SeverityNumber.INFO,
-                event_name=names.AUDIT_HEAD,
-                attributes={
-                    names.AUDIT_WRITER: writer,
-                    names.AUDIT_COUNT: entries,
-                    names.AUDIT_LINK: link,
-                    names.AUDIT_KEYED: keyed,
-                },
-            )
-        )
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry
     def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:
@@ -420,24 +403,6 @@ class Recorder:
     def _content_onto(span: Span, content: Content) -> None:
         span.set_attributes(content.written())
 
-    def _details(self, live: Live, call: Operation, content: Content, context: Context) -> None:
-        if self.capturing is None or not self.capturing.events:
-            return
-        attributes = {
-            **codec.start_attributes(live.record, span_parent_id=live.record.parent_id),
-            **codec.end_attributes(call.outcome or "ok", call.error_type, None, live.later),
-            **content.exported,
-        }
-        self._send(
-            LogRecord(
-                timestamp=call.end_ns,
-                context=context,
-                severity_number=SeverityNumber.DEBUG,
-                event_name=names.MODEL_DETAILS,
-                attributes=attributes,
-            )
-        )
-
     def _switched(self, run: Operation, base: Context) -> None:
         source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)
         self._guard(self._instruments.switched, source, target, base)
@@ -458,48 +423,7 @@ class Recorder:
                 names.OPERATION_ID: run.id,
             },
         )
-        self._emit(event, base)
-
-    def _emit(self, event: Event, context: Context) -> None:
-        span = trace.get_current_span(context) if self._config.span_events else trace.INVALID_SPAN
-        copied, sent = span.is_recording(), self._listened()
-        if not (copied or sent):
-            return
-        attributes = codec.event_attributes(event, content=self.capturing is not None)
-        name = names.EVENT_PREFIX + event.type
-        if sent:
-            record = LogRecord(
-                timestamp=event.timestamp_ns,
-                context=context,
-                severity_number=SeverityNumber.INFO,
-                event_name=name,
-                attributes=attributes,
-            )
-            self._guard(self._send, record)
-        if copied:
-            span.add_event(name, attributes, event.timestamp_ns)
-
-    def _copy(self, event: Event, span: Span) -> None:
-        attributes = codec.event_attributes(event, content=self.capturing is not None)
-        span.add_event(names.EVENT_PREFIX + event.type, attributes, event.timestamp_ns)
-
-    def _model_exception(self, call: Operation, context: Context) -> None:
-        attributes = {
-            names.EXCEPTION_TYPE: call.error_type,
-            names.EXCEPTION_MESSAGE: call.error_message,
-            names.SESSION_ID: call.session_id,
-            names.CORRELATION_ID: call.correlation_id,
-            names.USER_ID: call.user_id,
-        }
-        self._send(
-            LogRecord(
-                timestamp=call.end_ns,
-                context=context,
-                severity_number=SeverityNumber.WARN,
-                event_name=names.MODEL_EXCEPTION,
-                attributes={name: value for name, value in attributes.items() if value is not None},
-            )
-        )
+        self._logbook.event(event, base)
 
 
 def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
@@ -508,28 +432,3 @@ def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
         return {names.NESTED: True}
     task = inside if inside is None or inside.kind == "task" else inside.task
     return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
-
-
-def _hand_up(run: Live, error: BaseException) -> None:
-    """Tell a failure of a run's own from one that a nested run handed up, and hand it up."""
-    if run.failures and _stems_from(error, run.failures):
-        run.later[names.HANDED_UP] = True
-    if run.agent is not None:
-        # Kept only while the enclosing run lasts.
-        run.agent.failures = [*run.agent.failures[1 - _MAX_FAILURES :], error]
-
-
-def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
-    """Whether one of ``earlier`` is among the causes and contexts of ``error``."""
-    known = {id(failure) for failure in earlier}
-    todo, seen = [error], set[int]()
-    for _ in itertools.repeat(None, _MAX_CHAIN):
-        if not todo:
-            return False
-        link = todo.pop()
-        if id(link) in known:
-            return True
-        if id(link) not in seen:
-            seen.add(id(link))
-            todo += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
-    return False

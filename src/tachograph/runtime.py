@@ -150,7 +150,7 @@ class Runtime:
             ledger=self.ledger,
             guard=self.guard,
             complain=self.complain,
-            publish=self.recorder.audit_head,
+            publish=self.recorder.logbook.audit_head,
             program=self.config.service_name or program_name(),
             upkeep=self._keep_within,
         )
