@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -196,13 +196,16 @@ def as_stored(text: str) -> str:
 def _version(db: sqlite3.Connection, path: Path) -> int:
     """The version of the schema that is there; 0 for an empty file."""
     try:
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        application: int = db.execute("PRAGMA application_id").fetchone()[0]
-        tables: int = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        # In one statement: between two of them somebody else may have made the store.
+        row = db.execute(
+            "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master) "
+            "FROM pragma_user_version, pragma_application_id"
+        ).fetchone()
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
         raise damaged(path, error) from None
+    version, application, tables = cast("tuple[int, int, int]", row)
     if application != APPLICATION_ID and (tables or version):
         raise StoreError(f"{path}: is a SQLite database, but no store of Tachograph; give another path")
     if version > VERSION:
