@@ -126,6 +126,7 @@ DOORS = {
     "tachograph.told:_over": "refuses what is said wrong, as is documented",
     "tachograph.told:_nanoseconds": "likewise",
     "tachograph.told:_moment": "likewise",
+    "tachograph.times:_within": "likewise",
     "tachograph.times:moment": "likewise",
     "tachograph.given:outcome": "likewise",
     "tachograph.decisions:_decide": "likewise",
