@@ -22,6 +22,7 @@ from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
+from tachograph.foreign import operation_from_foreign
 from tachograph.live import Live, run_of
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tachograph.ledger import Ledger
     from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
+    from tachograph.spans import ReadSpan
 
 _MAX_FAILURES = 16
 _MAX_CHAIN = 64
@@ -299,6 +301,14 @@ class Recorder:
         if start.kind == "model":
             self._guard(self._price, record, facts)
         self.write(record, base)
+
+    def foreign(self, span: ReadSpan) -> None:
+        """Another instrumentation's span ended: what of it is worth a place, to the ledger alone."""
+        record = operation_from_foreign(span, self._prices)
+        if record is not None:
+            self._guard(self._ledger.apply, record)
+            for ended in self.attendance.ended[record.kind]:
+                self._guard(ended, record, _WHOLE)
 
     def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
         """An operation that is over, in both writings at once; its span has these events on it.

@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from tachograph.attendant import Attendant
+    from tachograph.processors import SpanStamp
     from tachograph.records import Operation
+    from tachograph.spans import ReadSpan
     from tachograph.store.keeper import Keeper
     from tachograph.store.writer import Writer
     from tachograph.views.audit import Entry
@@ -97,6 +99,7 @@ class Runtime:
             logger_provider=logger_provider,
             complain=self.complain,
             joined=lambda: atexit.register(self._before_providers_end),
+            span_stamp=self._span_stamp,
         )
         self.begun = Begun()
         self.subscriptions = Subscriptions(self.guard)
@@ -183,6 +186,15 @@ class Runtime:
     def process_session(self) -> str:
         """Session of work that nobody put into one."""
         return self._session_id
+
+    def _span_stamp(self) -> SpanStamp:
+        from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
+
+        return SpanStamp(self.guard, self._hear, self.process_session)
+
+    def _hear(self, span: ReadSpan) -> None:
+        if self.enabled:
+            self.recorder.foreign(span)
 
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
