@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tachograph.approvals import ASKED, DECIDED, Approvals
 from tachograph.attendant import Attendance
 from tachograph.begun import Begun
+from tachograph.clients import Clients
 from tachograph.code_changes import CodeChanges
 from tachograph.config import Config, ConfigError, default_store
 from tachograph.context import Scope, new_id
@@ -131,7 +132,13 @@ class Runtime:
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
         self.hooks.enabled = config.enabled
-        self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
+        self.clients = Clients(
+            self.guard,
+            self.providers.recording,
+            self.providers.meet,
+            {"meter_provider": meter_provider, "logger_provider": logger_provider},
+        )
+        self.frameworks = Frameworks(self.hooks, self.guard, self.complain, self.clients)
         self.wraps = Wraps(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
@@ -226,6 +233,7 @@ class Runtime:
         before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
+        before.guard(before.clients.close)
         before._forget_exit()
 
     def _attending(self) -> Iterator[Attendant]:
@@ -291,6 +299,7 @@ class Runtime:
             return
         self.stopped = True
         self.guard(self.hooks.uninstall)
+        self.guard(self.clients.close)
         self.guard(self.recorder.abandon_all)
         if self.keeper is not None:
             self.guard(self.keeper.close)  # before the providers, which are to send its last head
