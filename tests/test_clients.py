@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import weakref
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,7 @@ from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 
-from tachograph import names, runtime, session
+from tachograph import clients, names, runtime, session
 from tachograph.clients import Clients
 from tachograph.guard import Guard
 from tachograph.processors import SpanStamp
@@ -109,12 +111,12 @@ def test_a_provider_that_appears_later_is_followed(instrumentor) -> None:
         hear = lambda span, provider=provider: heard.append((provider, span.name))  # noqa: E731 - one line says it
         provider.add_span_processor(SpanStamp(Guard(strict=True), hear))
     in_force = [first]
-    clients = Clients(Guard(strict=True), lambda: in_force[0], lambda: None, {})
-    clients.switch_on(instrumentor)
+    made = Clients(Guard(strict=True), lambda: in_force[0], lambda: None, {})
+    made.switch_on(instrumentor)
     Client().ask()
     in_force[0] = second
     Client().ask()
-    clients.close()
+    made.close()
 
     assert [(first, "chat m"), (second, "chat m")] == heard
 
@@ -122,12 +124,12 @@ def test_a_provider_that_appears_later_is_followed(instrumentor) -> None:
 def test_a_provider_that_cannot_be_had_costs_the_program_nothing(instrumentor) -> None:
     """Where looking for the provider fails, the call goes its way unrecorded."""
     guard = Guard()
-    clients = Clients(guard, lambda: 1 / 0, lambda: None, {})  # type: ignore[arg-type,return-value]
-    clients.switch_on(instrumentor)
+    made = Clients(guard, lambda: 1 / 0, lambda: None, {})  # type: ignore[arg-type,return-value]
+    made.switch_on(instrumentor)
 
     assert "answer" == Client().ask()
     assert guard.swallowed()
-    clients.close()
+    made.close()
 
 
 def test_what_we_switched_on_we_switch_off(instrumentor) -> None:
@@ -166,6 +168,34 @@ def test_the_program_may_switch_it_on_later(captured, instrumentor, caplog) -> N
     assert [] == caplog.records
     assert {"tracer_provider": theirs} == instrumentor.given
     assert 1 == requests(captured)
+    assert instrumentor.is_instrumented_by_opentelemetry
+
+
+def test_switched_on_with_no_provider_it_is_heard_of_until_the_end(instrumentor, caplog) -> None:
+    """Whoever switches it on for the global provider has it, we hear of calls where there is none, and it stays on."""
+    with capture(sdk=False) as captured, caplog.at_level(logging.WARNING):
+        captured.runtime.clients.switch_on(instrumentor)
+        instrumentor.instrument(something="said")
+        Client().ask()
+        assert 1 == requests(captured)
+        assert [] == caplog.records
+        instrumentor.instrument()
+        assert ["Attempting to instrument while already instrumented"] == caplog.messages
+
+    assert {"something": "said"} == instrumentor.given
+    assert instrumentor.is_instrumented_by_opentelemetry
+
+
+def test_what_the_launcher_switched_on_is_heard_of_until_the_end(instrumentor, monkeypatch) -> None:
+    """What ``opentelemetry-instrument`` has switched on, with no provider to write to, is heard of, and stays on."""
+    monkeypatch.setitem(sys.modules, clients._LAUNCHER, ModuleType("launcher"))
+    instrumentor.instrument()
+    with capture(sdk=False) as captured:
+        assert captured.runtime.clients.switch_on(instrumentor)
+        Client().ask()
+        assert 1 == requests(captured)
+
+    assert {} == instrumentor.given
     assert instrumentor.is_instrumented_by_opentelemetry
 
 

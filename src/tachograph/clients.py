@@ -6,7 +6,8 @@ switched on only where nobody else has, give way to whoever does so later, and a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import sys
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from opentelemetry import trace
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tachograph.guard import Guard
+
+_LAUNCHER: Final = "opentelemetry.instrumentation.auto_instrumentation._load"
+"""A module of ``opentelemetry-instrument``, which switches on all that is installed before the program begins."""
 
 
 class Clients:
@@ -42,7 +46,7 @@ class Clients:
         self.closed = False
 
     def switch_on(self, instrumentor: Any) -> bool:
-        """Switch an instrumentation on, unless somebody has; gives whether it is ours.
+        """Switch an instrumentation on, unless the program has; gives whether its spans go where ours do.
 
         Args:
             instrumentor: a ``BaseInstrumentor``, of which there is one in a process.
@@ -51,30 +55,43 @@ class Clients:
             Exception: what it raises: ``DependencyConflictError`` for a version of the client it does not support.
         """
         before = vars(instrumentor).get("instrument")
+        theirs = None
         if isinstance(before, _SwitchedOn):
             if before.clients is self:
                 return True
             before.take_back()
+            theirs = before.theirs
         elif instrumentor.is_instrumented_by_opentelemetry:
             self.meet()  # its spans are heard of all the same, from the provider it was given
-            return False
-        instrumentor.instrument(raise_exception_on_conflict=True, **self._given)
-        self._on.append(_SwitchedOn(self, instrumentor, before if isinstance(before, _SwitchedOn) else None))
+            if _LAUNCHER not in sys.modules or hasattr(trace.get_tracer_provider(), "add_span_processor"):
+                return False
+            # The launcher has, and with no provider to write to: as long as there is none nobody would hear of a call.
+            instrumentor.uninstrument()
+            theirs = {}
+        self.put_on(instrumentor, before if isinstance(before, _SwitchedOn) else None, theirs)
         return True
 
+    def put_on(self, instrumentor: Any, before: _SwitchedOn | None, theirs: Mapping[str, Any] | None) -> None:
+        """Switch it on with our providers; what others said (``theirs``) goes first."""
+        instrumentor.instrument(**{"raise_exception_on_conflict": True, **self._given, **(theirs or {})})
+        self._on.append(_SwitchedOn(self, instrumentor, before, theirs))
+
     def forget(self, switched_on: _SwitchedOn) -> None:
-        """It is somebody else's now."""
+        """It is on no more."""
         if switched_on in self._on:
             self._on.remove(switched_on)
 
     def close(self) -> None:
-        """Switch off what was switched on here; where it was another runtime's before, that one goes on with it."""
+        """Switch off what was switched on here; where others want it on, it goes on for them."""
         self.closed = True
         for switched_on in list(self._on):
-            self.guard(switched_on.take_back)
-            before = switched_on.before
+            if not self.guard(switched_on.take_back, default=False):
+                continue
+            before, theirs = switched_on.before, switched_on.theirs
             if before is not None and not before.clients.closed:
-                self.guard(before.clients.switch_on, switched_on.instrumentor)
+                self.guard(before.clients.put_on, switched_on.instrumentor, before.before, theirs)
+            elif theirs is not None:
+                self.guard(switched_on.with_theirs)
 
 
 class _SwitchedOn:
@@ -83,24 +100,40 @@ class _SwitchedOn:
     Without it the program's own call would be refused, with a warning, and with it what the program says.
     """
 
-    def __init__(self, clients: Clients, instrumentor: Any, before: _SwitchedOn | None) -> None:
+    def __init__(
+        self, clients: Clients, instrumentor: Any, before: _SwitchedOn | None, theirs: Mapping[str, Any] | None
+    ) -> None:
         self.clients = clients
         self.instrumentor = instrumentor
         self.before = before
+        self.theirs = theirs
         vars(instrumentor)["instrument"] = self
 
-    def take_back(self) -> None:
-        """Switch it off, and leave nothing on it."""
+    def take_back(self) -> bool:
+        """Switch it off, and leave nothing on it; gives whether it was on."""
         self.clients.forget(self)
-        if vars(self.instrumentor).get("instrument") is self:
-            del vars(self.instrumentor)["instrument"]
-            if self.instrumentor.is_instrumented_by_opentelemetry:  # else the program has switched it off already
-                self.instrumentor.uninstrument()
+        if vars(self.instrumentor).get("instrument") is not self:
+            return False
+        del vars(self.instrumentor)["instrument"]
+        was_on = bool(self.instrumentor.is_instrumented_by_opentelemetry)  # else the program has switched it off
+        if was_on:
+            self.instrumentor.uninstrument()
+        return was_on
+
+    def with_theirs(self) -> None:
+        """Switch it on again as others wanted it."""
+        self.instrumentor.instrument(**(self.theirs or {}))
 
     def __call__(self, **given: Any) -> Any:
         """The program, or who started it, switches it on."""
+        if self.theirs is not None and self.instrumentor.is_instrumented_by_opentelemetry:
+            return type(self.instrumentor).instrument(self.instrumentor, **given)  # a second time: refused, as always
         self.clients.guard(self.take_back)
-        result = self.instrumentor.instrument(**given)
+        result = None
+        if "tracer_provider" in given:
+            result = self.instrumentor.instrument(**given)
+        else:  # the global provider, that is; ours goes there as well, and is heard of where there is none
+            self.clients.put_on(self.instrumentor, self.before, given)
         self.clients.guard(self.clients.meet)
         return result
 

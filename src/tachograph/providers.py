@@ -84,6 +84,7 @@ class Providers:
         self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
         self._early: list[LogRecord] = []
         self._resolved = False
+        self._closed = False
 
     # ------------------------------------------------------------------------------------------------- in force
     def tracer(self) -> Tracer:
@@ -115,7 +116,7 @@ class Providers:
         """
         self.tracer()
         provider = self._explicit or trace.get_tracer_provider()
-        if not _is_proxy(provider):
+        if self._closed or not _is_proxy(provider):
             return provider
         with self._lock:
             if self._private is None:
@@ -234,6 +235,7 @@ class Providers:
 
     def shutdown(self) -> None:
         """Flush and stop providers that are ours; leave the others alone, unstamped."""
+        self._closed, self._private = True, None
         for stamp in self._stamps:
             stamp.active = False
         self._deafen()

@@ -10,8 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +20,9 @@ from support.programs import Programs, program, script
 from support.scripted_messages import Message, ScriptedMessages
 from tachograph import names
 from tachograph.sources.sqlite import SqliteSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.beside
 
@@ -58,7 +60,8 @@ OPENAI_WORK = """
 ANTHROPIC_WORK = """
     import anthropic
 
-    MODEL = {"model": "claude-sonnet-4-0", "max_tokens": 9, "messages": [{"role": "user", "content": "secret question"}]}
+    MESSAGES = [{"role": "user", "content": "secret question"}]
+    MODEL = {"model": "claude-sonnet-4-0", "max_tokens": 9, "messages": MESSAGES}
 
 
     async def alone(client):
@@ -144,9 +147,19 @@ def assert_is_the_bill(told: Any, model: str, bill: dict[str, int], error: str) 
     ["auto", "opentelemetry-instrument", "tachograph run", "theirs first", "theirs later"],
 )
 def test_an_openai_program_is_counted(programs, way, exported) -> None:
-    """Sync, async, streamed, with tools and failing: figures and, where exported, spans are the bill, however started."""
+    """Sync, async, streamed, with tools, failing: figures and, where exported, spans are the bill, however started."""
     require("opentelemetry-instrumentation-genai-openai")
-    theirs = f"from {OPENAI} import OpenAIInstrumentor; OpenAIInstrumentor().instrument()"
+    theirs = f"""
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from {OPENAI} import OpenAIInstrumentor
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        trace.set_tracer_provider(TracerProvider())
+        trace.get_tracer_provider().add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        OpenAIInstrumentor().instrument()
+        """
     start = {"theirs first": (theirs, START), "theirs later": (START, theirs)}.get(way, (START,))
     if exported or not way.startswith("theirs"):
         programs.write("app.py", program(*start, OPENAI_WORK, END))
