@@ -281,7 +281,7 @@ def test_nothing_is_dropped_for_lack_of_a_session(met) -> None:
     query, request, call = records(met)
     process = met.runtime.process_session()
     assert [UNATTRIBUTED, process, process] == [query.session_id, request.session_id, call.session_id]
-    assert query.correlation_id == query.trace_id
+    assert ["", call.trace_id] == [query.correlation_id, call.correlation_id]
     assert request.parent_id == call.id
 
 

@@ -101,8 +101,8 @@ def operation_from_foreign(span: ReadSpan, prices: Prices | None = None) -> Oper
         kind=kind,
         name=name,
         session_id=facts.get(names.SESSION_ID) or UNATTRIBUTED,
-        # Where nobody names a request, what one trace holds is one.
-        correlation_id=facts.get(names.CORRELATION_ID) or span.trace_id,
+        # Where nobody names a request, a model call's is its trace; queries are too many to be requests of their own.
+        correlation_id=facts.get(names.CORRELATION_ID) or (span.trace_id if kind == "model" else ""),
         start_ns=span.start_ns,
         end_ns=max(span.start_ns, span.end_ns),
         outcome="error" if span.failed else "ok",
@@ -119,10 +119,13 @@ def operation_from_foreign(span: ReadSpan, prices: Prices | None = None) -> Oper
 
 
 def _in_current_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        **{now: attributes[former] for former, now in names.FORMER.items() if former in attributes},
-        **attributes,
-    }
+    former: dict[str, Any] = {}
+    current: dict[str, Any] = {}
+    # In one go, as the SDK's attributes take their time to say that something is not there.
+    for name, value in attributes.items():
+        now = names.FORMER.get(name)
+        (current if now is None else former)[now or name] = value
+    return {**former, **current}
 
 
 def _kind_and_name(span: ReadSpan, facts: dict[str, Any]) -> tuple[Kind, str, tuple[str, ...]] | None:
