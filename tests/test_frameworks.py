@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tachograph import frameworks
+from tachograph import frameworks, runtime
 from tachograph.config import Config
 from tachograph.frameworks import Frameworks, IntegrationError
 from tachograph.guard import Guard
@@ -48,6 +48,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
     row = Integration("winch", "winch", "winch", "winch_loader", (1, 24), (1, 26))
     monkeypatch.setattr(frameworks, "REGISTRY", (row,))
+    monkeypatch.setattr(frameworks, "MODEL_CLIENTS", ())
     yield tmp_path
     for name in ("winch", "winch_loader"):
         sys.modules.pop(name, None)
@@ -70,7 +71,7 @@ class Hooked:
     def __init__(self, hooks: Hooks, *, strict: bool = True, **settings: Any) -> None:
         self.complaints: list[str] = []
         self.guard = Guard(strict=strict)
-        self.frameworks = Frameworks(hooks, self.guard, self.complaints.append)
+        self.frameworks = Frameworks(hooks, self.guard, self.complaints.append, runtime.current().clients)
         self.hook = lambda: self.frameworks.hook(Config.read(settings, environ={}))
 
     @property
@@ -220,3 +221,65 @@ def test_a_stop_before_the_import_hooks_nothing(site: Path, hooks: Hooks) -> Non
 
     assert "waiting" == hooked.state
     assert not hasattr(importlib.import_module("winch").Winch.pull, "__wrapped__")
+
+
+# --------------------------------------------------------------------------------------------------- model clients
+INSTRUMENTATION = """
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+import winch
+
+
+class WinchInstrumentor(BaseInstrumentor):
+    def instrumentation_dependencies(self):
+        return ()
+
+    def _instrument(self, **given):
+        winch.Winch.on = True
+
+    def _uninstrument(self, **given):
+        del winch.Winch.on
+"""
+
+
+@pytest.fixture
+def client(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The place, with a registry that knows ``winch`` as a model's client with an instrumentation of its own."""
+    row = Integration(
+        "winch", "winch", "winch", "winch_instrumentation", (1, 24), (1, 26), instrumentor="WinchInstrumentor"
+    )
+    monkeypatch.setattr(frameworks, "REGISTRY", ())
+    monkeypatch.setattr(frameworks, "MODEL_CLIENTS", (row,))
+    install(site)
+    (site / "winch_instrumentation.py").write_text(INSTRUMENTATION)
+    yield site
+    sys.modules.pop("winch_instrumentation", None)
+
+
+@pytest.mark.parametrize("first", ["winch", "winch_instrumentation"])
+def test_a_clients_instrumentation_is_switched_on(hooks, client, first) -> None:
+    """As soon as the client is imported its instrumentation is on, also where that is what imports the client."""
+    hooked = Hooked(hooks)
+    hooked.hook()
+    assert "waiting" == hooked.frameworks.statuses["winch"].state
+    importlib.import_module(first)
+
+    assert sys.modules["winch"].Winch.on
+    assert ("installed", "") == (hooked.frameworks.statuses["winch"].state, hooked.frameworks.statuses["winch"].note)
+    assert [] == hooked.complaints
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"), [({"integrations": "smolagents"}, ""), ({}, "other, winch")], ids=["settings", "variable"]
+)
+def test_a_client_can_be_left_alone(hooks, client, monkeypatch, settings, variable) -> None:
+    """Left out of the settings' integrations, or named in OpenTelemetry's own variable, it is not switched on."""
+    monkeypatch.setenv("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", variable)
+    if settings:
+        row = Integration("smolagents", "smolagents", "smolagents", "tachograph.integrations.smolagents", (1,), (9,))
+        monkeypatch.setattr(frameworks, "REGISTRY", (row,))
+    hooked = Hooked(hooks, **settings)
+    hooked.hook()
+    winch = importlib.import_module("winch")
+
+    assert not hasattr(winch.Winch, "on")
+    assert "absent" == hooked.frameworks.statuses["winch"].state

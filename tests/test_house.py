@@ -62,6 +62,7 @@ NO_WIRE_NAMES = {
 
 WIRE_NAMES = {
     *names.ATTRIBUTES,
+    *names.FORMER,
     *names.METRICS,
     names.AUDIT_HEAD,
     names.MODEL_DETAILS,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tachograph.testing import Capture
 
 CONVENTIONS = json.loads((Path(__file__).parent / "data" / "conventions.json").read_text("utf-8"))
-NOT_OURS = ("gen_ai.", "error.", "exception.", "session.", "user.", "server.")
+NOT_OURS = ("gen_ai.", "error.", "exception.", "session.", "user.", "server.", "db.", "http.", "url.")
 TYPES = {
     "text": str,
     "anything, on spans as JSON": str,

@@ -10,6 +10,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph.codec import events_from_span, operation_from_span
 from tachograph.config import ConfigError
+from tachograph.cost import Prices
+from tachograph.foreign import operation_from_foreign
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.spans import from_sdk
@@ -88,14 +90,18 @@ class LedgerSpanExporter(SpanExporter):
 
     Args:
         ledger: take spans into this ledger; by default one of its own.
+        prices: of the calls that other instrumentations recorded, over the published ones; our spans say the cost.
     """
 
-    def __init__(self, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger | None = None, *, prices: Mapping[str, Mapping[str, float]] | None = None
+    ) -> None:
+        self._prices = Prices(prices)
         self.ledger = Ledger() if ledger is None else ledger
         self.guard = Guard()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Take ended spans in; those that are not ours are passed over."""
+        """Take ended spans in: ours, and those of others that are worth a place."""
         self.guard(self._take_in, spans)
         return SpanExportResult.SUCCESS
 
@@ -107,7 +113,7 @@ class LedgerSpanExporter(SpanExporter):
         span = from_sdk(ended)
         if span is None:
             return
-        operation = operation_from_span(span)
+        operation = operation_from_span(span) or operation_from_foreign(span, self._prices)
         if operation is not None:
             self.ledger.apply(operation)
         for event in events_from_span(span):

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
+import sys
 import weakref
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from tachograph.integrations import REGISTRY, Integration
+from tachograph.integrations import MODEL_CLIENTS, REGISTRY, Integration
 from tachograph.probes import Hooks, when_imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tachograph.clients import Clients
     from tachograph.config import Config
     from tachograph.guard import Guard
+
+
+_SWITCHED_OFF: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+"""OpenTelemetry's own variable: what is named there is switched on by nobody but the program itself."""
 
 
 class IntegrationError(RuntimeError):
@@ -41,9 +48,11 @@ class Frameworks:
         hooks: to install through.
         guard: around what happens while the host imports a framework.
         complain: told, in one line each, of what cannot be hooked.
+        clients: switches on instrumentations of model clients.
     """
 
-    def __init__(self, hooks: Hooks, guard: Guard, complain: Callable[[str], None]) -> None:
+    def __init__(self, hooks: Hooks, guard: Guard, complain: Callable[[str], None], clients: Clients) -> None:
+        self._clients = clients
         self._hooks = hooks
         self._guard = guard
         self._complain = complain
@@ -56,14 +65,15 @@ class Frameworks:
             IntegrationError: for one asked for by name that cannot be installed.
         """
         wanted = config.integrations
-        known = {integration.name for integration in REGISTRY}
+        every = (*REGISTRY, *MODEL_CLIENTS)
+        known = {integration.name for integration in every}
         place = config.sources.get("integrations", "integrations")
         problems = [
             f"{place}: {name!r}: no such integration; there are: {', '.join(sorted(known))}"
             for name in wanted
             if name not in known
         ]
-        for integration in REGISTRY:
+        for integration in every:
             if wanted and integration.name not in wanted:
                 self.statuses[integration.name] = Status(
                     integration, "absent", None, "not among the settings' integrations"
@@ -79,6 +89,9 @@ class Frameworks:
                 continue
             # Weak, as a hook on an import cannot be taken back, and this one may be stopped before it comes.
             when_imported(integration.module, functools.partial(_imported, weakref.ref(self), status))
+            if integration.instrumentor and integration.loader not in sys.modules:
+                # The program may import it itself, and with it the client: then it is not ready when the client is.
+                when_imported(integration.loader, functools.partial(_imported, weakref.ref(self), status))
         if problems:
             raise IntegrationError("; ".join(problems))
 
@@ -88,6 +101,8 @@ class Frameworks:
             installed = version(integration.package)
         except PackageNotFoundError:
             return Status(integration, "absent", None, f"not installed; pip install 'tachograph[{integration.name}]'")
+        if integration.instrumentor and integration.name in _switched_off():
+            return Status(integration, "absent", installed, f"switched off by {_SWITCHED_OFF}")
         numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:2])
         oldest, newest = (".".join(map(str, bound)) for bound in (integration.oldest, integration.newest))
         if numbers < integration.oldest:
@@ -111,14 +126,33 @@ class Frameworks:
         name = status.integration.name
         self.statuses[name] = Status(status.integration, "failed", status.version, "see the log")
         try:
-            importlib.import_module(status.integration.loader).install(self._hooks)
+            note = self._switch_on(status) if status.integration.instrumentor else self._install(status)
         except Exception as error:
             self._complain(f"{name} {status.version} is not fully instrumented: {type(error).__name__}: {error}")
             raise
-        self.statuses[name] = Status(status.integration, "installed", status.version, status.note)
+        if note is None:
+            self.statuses[name] = status
+            return
+        self.statuses[name] = Status(status.integration, "installed", status.version, note)
         missing = [hook.label for hook in self._hooks.rows.values() if not hook.hooked and not hook.optional]
         if missing:
             self._complain(f"{name} {status.version}: not there to hook: {', '.join(missing)}; see tachograph doctor")
+
+    def _install(self, status: Status) -> str:
+        importlib.import_module(status.integration.loader).install(self._hooks)
+        return status.note
+
+    def _switch_on(self, status: Status) -> str | None:
+        """None where it is being imported right now: it tells when it has been."""
+        module = importlib.import_module(status.integration.loader)
+        instrumentor = getattr(module, status.integration.instrumentor, None)
+        if instrumentor is None:
+            return None
+        return status.note if self._clients.switch_on(instrumentor()) else "switched on by the program itself"
+
+
+def _switched_off() -> set[str]:
+    return {name.strip() for name in os.environ.get(_SWITCHED_OFF, "").split(",")}
 
 
 def _imported(waiting: weakref.ref[Frameworks], status: Status, _: object) -> None:

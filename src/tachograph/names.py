@@ -55,8 +55,13 @@ EXCEPTION_TYPE: Final = _attribute("exception.type", str, "class name of an exce
 EXCEPTION_MESSAGE: Final = _attribute("exception.message", str, "text of an exception, redacted and cut")
 SESSION_ID: Final = _attribute("session.id", str, "the session the work belongs to")
 USER_ID: Final = _attribute("user.id", str, "the user the work is done for, where the program says")
-SERVER_ADDRESS: Final = _attribute("server.address", str, "host name of the model's server")
-SERVER_PORT: Final = _attribute("server.port", int, "port of the model's server")
+SERVER_ADDRESS: Final = _attribute("server.address", str, "host name of the server of a model, a database, …")
+SERVER_PORT: Final = _attribute("server.port", int, "port of that server")
+DB_SYSTEM: Final = _attribute("db.system.name", str, "the database product, on others' spans: sqlite, postgresql, …")
+DB_OPERATION: Final = _attribute("db.operation.name", str, "what was asked of the database: SELECT, findAndModify, …")
+DB_COLLECTION: Final = _attribute("db.collection.name", str, "table or collection it was asked of")
+HTTP_METHOD: Final = _attribute("http.request.method", str, "method of an HTTP request, on others' spans")
+URL: Final = _attribute("url.full", str, "address of an HTTP request, on others' spans; nothing but its host is kept")
 
 # ------------------------------------------------------------------------------------------ GenAI conventions
 OPERATION_NAME: Final = _attribute("gen_ai.operation.name", str, "invoke_agent, chat, execute_tool, plan, …")
@@ -122,6 +127,11 @@ REQUEST_TOOLS: Final = _attribute("tachograph.request.tools", int, "tools offere
 RESPONSE_TOOL_CALLS: Final = _attribute("tachograph.response.tool_calls", int, "tool calls in the model's answer")
 COST: Final = _attribute("tachograph.cost.amount", float, "dollars the call costs, where its model's price is known")
 ATTEMPTS: Final = _attribute("tachograph.request.attempts", int, "tries one model call took, where more than one")
+COUNTED: Final = _attribute(
+    "tachograph.model.counted",
+    bool,
+    "true on others' spans in or around a model call that is counted: they add nothing",
+)
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 TASK_ID: Final = _attribute(
@@ -167,6 +177,20 @@ AUDIT_WRITER: Final = _attribute("tachograph.audit.writer", str, "name of the wr
 AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the chain up to its head")
 AUDIT_LINK: Final = _attribute("tachograph.audit.link", str, "the last link of the chain, in hex")
 AUDIT_KEYED: Final = _attribute("tachograph.audit.keyed", bool, "whether links are HMACs with a key")
+
+FORMER: Final[dict[str, str]] = {
+    "db.operation": DB_OPERATION,
+    "db.sql.table": DB_COLLECTION,
+    "db.system": DB_SYSTEM,
+    "gen_ai.system": PROVIDER_NAME,
+    "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
+    "gen_ai.usage.prompt_tokens": INPUT_TOKENS,
+    "http.method": HTTP_METHOD,
+    "http.url": URL,
+    "net.peer.name": SERVER_ADDRESS,
+    "net.peer.port": SERVER_PORT,
+}
+"""What earlier conventions called attributes that we read on others' spans, and what they are called now."""
 
 # ------------------------------------------------------------------------------------------------------ events
 EVENT_PREFIX: Final = "tachograph."

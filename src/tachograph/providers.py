@@ -17,6 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from tachograph import names
 from tachograph.config import ConfigError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from tachograph.config import Config
     from tachograph.guard import Guard
+    from tachograph.processors import SpanStamp
 
 _MAX_EARLY: Final = 1_000
 """Log events kept for a provider that is still to appear."""
@@ -48,6 +50,7 @@ class Providers:
         logger_provider: likewise.
         complain: told of an exporter that was asked for and cannot be had.
         joined: called after a provider was joined that shuts itself down at exit.
+        span_stamp: makes what is put on each tracer provider; by default one that stamps and hears nothing.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Providers:
         logger_provider: LoggerProvider | None = None,
         complain: Callable[[str], None],
         joined: Callable[[], object],
+        span_stamp: Callable[[], SpanStamp] | None = None,
     ) -> None:
         self._config = config
         self._guard = guard
@@ -68,15 +72,19 @@ class Providers:
         self._logger_provider = logger_provider
         self._complain = complain
         self._on_joined = joined
+        self._span_stamp = span_stamp
+        self._private: trace.TracerProvider | None = None
         self.after_fork()
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
         self._stamps: list[Any] = []
+        self._ears: list[SpanStamp] = []
         # A logger of the API comes to life when a provider is set.
         self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
         self._early: list[LogRecord] = []
         self._resolved = False
+        self._closed = False
 
     # ------------------------------------------------------------------------------------------------- in force
     def tracer(self) -> Tracer:
@@ -100,6 +108,21 @@ class Providers:
         if provider is not self._provider and not _is_proxy(provider):
             with self._lock:
                 self._join(provider)
+
+    def recording(self) -> trace.TracerProvider:
+        """The provider in force; where nobody has set one, a private one whose spans are heard of here and go nowhere.
+
+        For instrumentations that we switch on, whose spans are all they have to say.
+        """
+        self.tracer()
+        provider = self._explicit or trace.get_tracer_provider()
+        if self._closed or not _is_proxy(provider):
+            return provider
+        with self._lock:
+            if self._private is None:
+                self._private = TracerProvider(sampler=ALWAYS_ON, resource=Resource({}), shutdown_on_exit=False)
+                self._guard(self._stamp, self._private)
+            return self._private
 
     def meter(self) -> Meter:
         """A meter, which may come to life later."""
@@ -129,10 +152,12 @@ class Providers:
     def _stamp(self, provider: Any) -> None:
         from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
 
-        stamp = SpanStamp(self._guard)
+        stamp = SpanStamp(self._guard) if self._span_stamp is None else self._span_stamp()
         provider.add_span_processor(stamp)
         self._stamps.append(stamp)
-        self._on_joined()
+        self._ears.append(stamp)
+        if provider is not self._private:
+            self._on_joined()
 
     # --------------------------------------------------------------------------------------------- building ours
     def _build(self) -> None:
@@ -210,8 +235,10 @@ class Providers:
 
     def shutdown(self) -> None:
         """Flush and stop providers that are ours; leave the others alone, unstamped."""
+        self._closed, self._private = True, None
         for stamp in self._stamps:
             stamp.active = False
+        self._deafen()
         built, self._built = self._built, []
         for provider in built:
             self._guard(provider.shutdown)
@@ -225,6 +252,14 @@ class Providers:
         self._built += before._built
         self._stamps += before._stamps
         before._built, before._stamps = [], []
+        if before._ears:
+            before._deafen()
+            self.meet()  # so that somebody hears without a break
+
+    def _deafen(self) -> None:
+        ears, self._ears = self._ears, []
+        for ear in ears:
+            ear.deafen()
 
     def describe(self) -> dict[str, str]:
         """Where each signal goes, for people."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tachograph.approvals import ASKED, DECIDED, Approvals
 from tachograph.attendant import Attendance
 from tachograph.begun import Begun
+from tachograph.clients import Clients
 from tachograph.code_changes import CodeChanges
 from tachograph.config import Config, ConfigError, default_store
 from tachograph.context import Scope, new_id
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from tachograph.attendant import Attendant
+    from tachograph.processors import SpanStamp
     from tachograph.records import Operation
+    from tachograph.spans import ReadSpan
     from tachograph.store.keeper import Keeper
     from tachograph.store.writer import Writer
     from tachograph.views.audit import Entry
@@ -97,6 +100,7 @@ class Runtime:
             logger_provider=logger_provider,
             complain=self.complain,
             joined=lambda: atexit.register(self._before_providers_end),
+            span_stamp=self._span_stamp,
         )
         self.begun = Begun()
         self.subscriptions = Subscriptions(self.guard)
@@ -128,7 +132,13 @@ class Runtime:
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
         self.hooks.enabled = config.enabled
-        self.frameworks = Frameworks(self.hooks, self.guard, self.complain)
+        self.clients = Clients(
+            self.guard,
+            self.providers.recording,
+            self.providers.meet,
+            {"meter_provider": meter_provider, "logger_provider": logger_provider},
+        )
+        self.frameworks = Frameworks(self.hooks, self.guard, self.complain, self.clients)
         self.wraps = Wraps(self.hooks, self.guard, self.complain)
         self.ids_cleaned = 0
         self.misused = 0
@@ -184,6 +194,15 @@ class Runtime:
         """Session of work that nobody put into one."""
         return self._session_id
 
+    def _span_stamp(self) -> SpanStamp:
+        from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
+
+        return SpanStamp(self.guard, self._hear, self.process_session)
+
+    def _hear(self, span: ReadSpan) -> None:
+        if self.enabled:
+            self.recorder.foreign(span)
+
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
         self.ledger.after_fork()
@@ -214,6 +233,7 @@ class Runtime:
         before.instruments.settle()
         before.stopped, before.instruments.enabled = True, False
         before.guard(before.hooks.uninstall)
+        before.guard(before.clients.close)
         before._forget_exit()
 
     def _attending(self) -> Iterator[Attendant]:
@@ -279,6 +299,7 @@ class Runtime:
             return
         self.stopped = True
         self.guard(self.hooks.uninstall)
+        self.guard(self.clients.close)
         self.guard(self.recorder.abandon_all)
         if self.keeper is not None:
             self.guard(self.keeper.close)  # before the providers, which are to send its last head

@@ -536,7 +536,7 @@ def test_init_raises_on_an_integration_that_does_not_exist(programs):
         tell(messages=messages, hooks=hooks, recorded=[before, len(operations())])
         """)
 
-    message = "init(integrations=…): 'langgraf': no such integration; there are: smolagents"
+    message = "init(integrations=…): 'langgraf': no such integration; there are: anthropic, openai, smolagents"
     assert (done.code, done.stderr) == (0, "")
     assert done.told == {"messages": [message] * 3, "hooks": [0, 0, 0], "recorded": [0, 9]}
 
@@ -546,7 +546,9 @@ def test_auto_says_an_integration_that_does_not_exist_and_hooks_the_others(progr
     done = programs.python(AUTO, TACHOGRAPH_INTEGRATIONS="smolagents,langgraf")
 
     assert (done.code, done.told) == (0, WELL)
-    assert said(done) == ["tachograph: TACHOGRAPH_INTEGRATIONS: 'langgraf': no such integration; there are: smolagents"]
+    assert said(done) == [
+        "tachograph: TACHOGRAPH_INTEGRATIONS: 'langgraf': no such integration; there are: anthropic, openai, smolagents"
+    ]
 
 
 def test_integrations_that_were_not_asked_for_stay_away(programs):

@@ -228,11 +228,13 @@ def test_a_log_event_tells_of_the_run_it_repeats(tmp_path: Path) -> None:
 
 
 def test_spans_of_others_are_passed_over_and_said(tmp_path: Path) -> None:
-    """Spans of another scope count nothing; a session they are stamped with says how many there are."""
+    """Spans of another scope without a place count nothing; a session they are stamped with says how many there are."""
     documents = requests(operation(1, parent=2), operation(2, session="s"), operation(3, session="x"), told=False)
     scopes = documents[0]["resourceSpans"][0]["scopeSpans"]
     theirs = [span for span in scopes[0]["spans"] if span["spanId"] != identifier(1)]
     scopes[0]["spans"] = [span for span in scopes[0]["spans"] if span["spanId"] == identifier(1)]
+    for span in theirs:
+        span["attributes"] = [given for given in span["attributes"] if given["key"] == names.SESSION_ID]
     scopes.append({"scope": {"name": "httpx"}, "spans": [*theirs, {**theirs[0], "attributes": []}]})
 
     found = source(write(tmp_path, *documents))
@@ -242,6 +244,25 @@ def test_spans_of_others_are_passed_over_and_said(tmp_path: Path) -> None:
     assert 1 == found.total().total_requests
     assert [SPANS_ONLY, foreign(2)] == found.total().reasons
     assert ["s"] == found.sessions()
+
+
+def test_model_calls_and_queries_of_others_are_read(tmp_path: Path) -> None:
+    """A model call of another scope counts, a query has its entry, and neither is said to be passed over."""
+    documents = requests(operation(1, parent=2), operation(2, session="s"), operation(3, session="s"), told=False)
+    scopes = documents[0]["resourceSpans"][0]["scopeSpans"]
+    calls = scopes[0]["spans"]
+    ours, call, query = (next(span for span in calls if span["spanId"] == identifier(n)) for n in (1, 2, 3))
+    query["attributes"] = [
+        *(given for given in query["attributes"] if given["key"] == names.SESSION_ID),
+        {"key": names.DB_SYSTEM, "value": {"stringValue": "sqlite"}},
+    ]
+    scopes[0]["spans"] = [ours]
+    scopes.append({"scope": {"name": "somebody.else"}, "spans": [call, query]})
+
+    found = source(write(tmp_path, *documents))
+
+    assert (2, 1) == (found.session_metrics("s").total_requests, len(found.audit_log(category="system")))
+    assert [SPANS_ONLY] == found.total().reasons
 
 
 def test_a_session_nobody_knows_is_zeros(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Integration:
         oldest: the first version that is supported; older ones are left alone.
         newest: the newest version the tests ran against; newer ones are hooked, and said to be untested.
         also: distributions that hook the same framework; beside them everything is still counted once.
+        instrumentor: the class in ``loader`` to switch on, where somebody else's instrumentation does it all.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Integration:
     oldest: tuple[int, ...]
     newest: tuple[int, ...]
     also: tuple[str, ...] = ()
+    instrumentor: str = ""
 
 
 REGISTRY: Final = (
@@ -43,3 +45,26 @@ REGISTRY: Final = (
         also=("openinference-instrumentation-smolagents", "opentelemetry-instrumentation-genai-smolagents"),
     ),
 )
+
+MODEL_CLIENTS: Final = (
+    Integration(
+        name="openai",
+        package="opentelemetry-instrumentation-genai-openai",
+        module="openai",
+        loader="opentelemetry.instrumentation.genai.openai",
+        instrumentor="OpenAIInstrumentor",
+        oldest=(1, 3),
+        newest=(1, 3),
+        also=("opentelemetry-instrumentation-openai-v2",),
+    ),
+    Integration(
+        name="anthropic",
+        package="opentelemetry-instrumentation-genai-anthropic",
+        module="anthropic",
+        loader="opentelemetry.instrumentation.genai.anthropic",
+        instrumentor="AnthropicInstrumentor",
+        oldest=(1, 3),
+        newest=(1, 3),
+    ),
+)
+"""Clients of models that programs use without a framework: others' instrumentations, which we switch on."""

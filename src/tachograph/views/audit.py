@@ -178,7 +178,7 @@ def _at_start(operation: Operation, rank: int, event_type: str, **payload: Any) 
     return moment_ns, rank, event_id, {**_head(moment_ns, event_type, event_id, operation), **payload}
 
 
-def _at_end(operation: Operation, rank: int, event_type: str, **payload: Any) -> _Timed:
+def _at_end(operation: Operation, rank: int, event_type: str, /, **payload: Any) -> _Timed:
     event_id = f"{operation.id}:{event_type}"
     moment_ns = operation.end_ns or operation.start_ns
     return moment_ns, rank, event_id, {**_head(moment_ns, event_type, event_id, operation), **payload}
@@ -309,7 +309,24 @@ def _task(task: Operation) -> Iterator[_Timed]:
         yield _at_end(task, 7, "task_completed", **known, status=task.outcome, duration_ms=took, **noted)
 
 
-_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool, "task": _task}
+def _other(other: Operation) -> Iterator[_Timed]:
+    facts = other.attributes
+    if names.DB_SYSTEM in facts and other.end_ns is not None:
+        yield _at_end(
+            other,
+            4,
+            "database_query_executed",
+            system=facts[names.DB_SYSTEM],
+            operation=facts.get(names.DB_OPERATION),
+            collection=facts.get(names.DB_COLLECTION),
+            agent=other.agent,
+            duration_ms=milliseconds(other.duration_ns),
+            outcome=other.outcome,
+            error_type=other.error_type,
+        )
+
+
+_OF_KIND = {"agent": _agent, "model": _model, "tool": _tool, "task": _task, "other": _other}
 _GIVEN = {
     kind: frozenset(types)
     for kind, types in {
@@ -329,6 +346,7 @@ _GIVEN = {
             "tool_execution_failed",
         ),
         "task": ("task_started", "task_completed"),
+        "other": ("database_query_executed",),
     }.items()
 }
 _OF_TYPE = {name: frozenset({name}) for name in names.EVENTS}

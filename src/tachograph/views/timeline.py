@@ -157,7 +157,7 @@ def _line(entry: TimelineEntry, length: float, places: int) -> str:
         bar, took = "█" * (last - first), f"{entry.duration_ms:,.0f} ms"
     bar = (" " * first + bar).ljust(_BAR_WIDTH)
     name = printable(entry.name)
-    what = name if entry.kind in ("agent", "event") else f"{entry.kind} {name}".rstrip()
+    what = name if entry.kind in ("agent", "event", "other") else f"{entry.kind} {name}".rstrip()
     tokens = f"  {entry.total_tokens:,} tokens" if entry.total_tokens is not None else ""
     waiting = "  waiting for a human" if entry.human_wait else ""
     ending = (

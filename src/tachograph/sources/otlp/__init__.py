@@ -5,7 +5,7 @@ everything that was recorded; as far as that can be seen, ``complete`` and ``rea
 
 - log events that had no span are known only where the same program's logs are there too;
 - a span or log event may tell of a span that is not there: sampled out, not ended, or recorded elsewhere;
-- spans of other instrumentations are passed over;
+- spans of other instrumentations are passed over, but for model calls, database queries and HTTP requests;
 - lines that are damaged may have held anything.
 """
 
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.codec import event_from_log, events_from_span, operation_from_span
+from tachograph.cost import Prices
+from tachograph.foreign import operation_from_foreign
 from tachograph.ledger import Ledger
 from tachograph.records import Event
 from tachograph.sources import SourceError
@@ -56,6 +58,7 @@ class OtlpSource(Ledger):
         self._paths = [Path(each) for each in (path, *more)]
         self._report = Report()
         self._gaps = Gaps()
+        self._prices = Prices()
         self._seen = {"spans": 0, "foreign_spans": 0, "logs": 0, "foreign_logs": 0}
         records = _Records()
         for place in self._paths:
@@ -74,8 +77,9 @@ class OtlpSource(Ledger):
     def _take_in(self, batch: Batch, records: _Records) -> None:
         noted = self._gaps.of(batch.resource, has_logs=batch.has_logs)
         for span in batch.spans:
-            operation = operation_from_span(span)
-            self._seen["foreign_spans" if operation is None else "spans"] += 1
+            ours = operation_from_span(span)
+            self._seen["foreign_spans" if ours is None else "spans"] += 1
+            operation = ours or operation_from_foreign(span, self._prices)
             noted.span(span, operation)
             records.span(span, operation)
         for log in batch.logs:
