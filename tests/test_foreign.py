@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from tachograph import names, runtime, session
 from tachograph.canonical import record_text
 from tachograph.cost import Prices
-from tachograph.foreign import UNATTRIBUTED, operation_from_foreign, telling
+from tachograph.foreign import operation_from_foreign, telling
 from tachograph.live import Start
 from tachograph.spans import ReadEvent, ReadSpan
 from tachograph.testing import capture
@@ -73,7 +73,8 @@ def span(attributes: Mapping[str, Any], **changed: Any) -> ReadSpan:
 
 
 def read(attributes: Mapping[str, Any], **changed: Any) -> Operation:
-    """What :func:`span` tells of."""
+    """What :func:`span` tells of, in a session."""
+    attributes = {names.SESSION_ID: "s", **attributes}
     operation = operation_from_foreign(span(attributes, **changed), Prices({"gpt-4.1": {"input": 2, "output": 8}}))
     assert operation is not None
     return operation
@@ -271,17 +272,17 @@ def test_what_lies_between_is_left_out(met) -> None:
     assert run.id == query.parent_id
 
 
-def test_nothing_is_dropped_for_lack_of_a_session(met) -> None:
-    """Outside of any session a query is unattributed, and a model call is in the process session, as ours are."""
+def test_no_call_is_dropped_for_lack_of_a_session(met) -> None:
+    """A model call outside of any session is in the process session, as ours are; a query there is nobody's."""
     with foreign(SELECT):
         pass
     with foreign(CHAT), foreign(GET):
         pass
 
-    query, request, call = records(met)
+    request, call = records(met)
     process = met.runtime.process_session()
-    assert [UNATTRIBUTED, process, process] == [query.session_id, request.session_id, call.session_id]
-    assert ["", call.trace_id] == [query.correlation_id, call.correlation_id]
+    assert [process, process] == [request.session_id, call.session_id]
+    assert call.trace_id == call.correlation_id
     assert request.parent_id == call.id
 
 
@@ -357,7 +358,7 @@ def test_a_failure_while_listening_costs_the_program_nothing() -> None:
         captured.runtime.providers.tracer()
         captured.runtime.recorder._prices = None  # type: ignore[assignment]
         captured.ledger.apply = None  # type: ignore[assignment,method-assign]
-        with foreign(SELECT):
+        with session("s"), foreign(SELECT):
             pass
         assert trace.get_current_span() is trace.INVALID_SPAN
         assert [1] == list(captured.runtime.guard.swallowed().values())
@@ -367,7 +368,7 @@ def test_who_subscribes_hears_of_queries(met) -> None:
     """A subscription is told of a foreign query as of everything else."""
     heard: list[Any] = []
     subscription = met.runtime.subscribe(heard.append, event_type="database_query_executed")
-    with foreign(SELECT):
+    with session("s"), foreign(SELECT):
         pass
     subscription.close()
 

@@ -95,6 +95,8 @@ def operation_from_foreign(span: ReadSpan, prices: Prices | None = None) -> Oper
     if found is None:
         return None
     kind, name, wanted = found
+    if kind == "other" and names.SESSION_ID not in facts:
+        return None  # a service's queries in nobody's name would push out what agents did
     error_type = _error_type(span, facts) if span.failed else None
     return Operation(
         id=span.span_id,

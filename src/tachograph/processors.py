@@ -78,9 +78,10 @@ class SpanStamp(SpanProcessor):
     @staticmethod
     def _claim(span: Span, parent_context: Context | None) -> None:
         """A model call of ours within somebody else's span of the same call: ours counts."""
-        around = trace.get_current_span(parent_context)
-        if is_model_call(_of_others(around)) and is_model_call(span.attributes or {}):
-            around.set_attributes({names.COUNTED: True})
+        if is_model_call(span.attributes or {}):
+            around = trace.get_current_span(parent_context)
+            if is_model_call(_of_others(around)):
+                around.set_attributes({names.COUNTED: True})
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
         present = span.attributes or {}
