@@ -66,6 +66,7 @@ DOORS = {
     "tachograph.drive:StandIn.__reduce_ex__": "a function is pickled",
     # The SDK calls these.
     "tachograph.processors:SpanStamp.on_start": "a span starts",
+    "tachograph.processors:SpanStamp.on_end": "and ends",
     "tachograph.processors:LogStamp.on_emit": "a log record is emitted",
     "tachograph.processors:LogStamp.force_flush": "a provider is flushed",
     "tachograph.exporters:LedgerSpanExporter.export": "spans have ended",
@@ -530,6 +531,7 @@ NOT_ON_THE_PATH = {
     "tachograph.processors:LogStamp.__init__": "start",
     "tachograph.processors:LogStamp.shutdown": "stop",
     "tachograph.processors:SpanStamp.__init__": "start",
+    "tachograph.processors:SpanStamp.deafen": "stop",
     "tachograph.recorder:Recorder.__init__": "start",
     "tachograph.recorder:Recorder.abandon_all": "stop",
     "tachograph.recorder:Recorder.after_fork": "in a child process",

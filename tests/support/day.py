@@ -396,7 +396,7 @@ def sessions(log: Transcript, around: Surroundings) -> None:
         with tachograph.session("chat-1", user_id="ada", conversation=True, propagate=True):
             with tachograph.correlation("request-1"):
                 log.attempt("within", agents[0].run, "go")
-            with around.tracer.start_as_current_span("mine"):
+            with around.tracer.start_as_current_span("mine", attributes={"db.system.name": "sqlite"}):
                 pass
             thread = threading.Thread(target=tachograph.bind(lambda: log.attempt("bound", agents[1].run, "go")))
             thread.start()
