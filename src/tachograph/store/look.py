@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from tachograph.canonical import record_from_text, tally_from_text
 from tachograph.records import OUTLIVING, Kind, Operation
 from tachograph.store.presence import is_alive
-from tachograph.store.schema import SCOPES, StoreError, plain
+from tachograph.store.schema import SCOPES, StoreError, as_stored
 from tachograph.tally import Tally, ended
 from tachograph.views.audit import last_moment
 
@@ -56,7 +56,7 @@ class Look:
         scope = "total" if session_id is None else "session" if correlation_id is None else "request"
         row = self._db.execute(
             "SELECT body, first_ns, last_ns FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?",
-            (SCOPES[scope], plain(session_id or ""), plain(correlation_id or "")),
+            (SCOPES[scope], as_stored(session_id or ""), as_stored(correlation_id or "")),
         ).fetchone()
         under_way = self.under_way(session_id=session_id, correlation_id=correlation_id)
         if row is None and not under_way:
@@ -144,7 +144,7 @@ class Look:
             SELECT writer, body FROM {_OPEN}
             AND (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR correlation_id = ?2) ORDER BY start_ns, id
             """,  # noqa: S608 - of our own texts
-            (session_id and plain(session_id), correlation_id and plain(correlation_id)),
+            (session_id and as_stored(session_id), correlation_id and as_stored(correlation_id)),
         ).fetchall():
             operation = cast("Operation", self._record(body))
             lives, seen_ns = self._life(writer)
@@ -206,7 +206,7 @@ class Look:
         if session_id is None:
             first, last = self._db.execute("SELECT min(seq), max(seq) FROM records").fetchone()
             return range(first or 0, (last or -1) + 1)
-        rows = self._db.execute("SELECT seq FROM records WHERE session_id = ? ORDER BY seq", (plain(session_id),))
+        rows = self._db.execute("SELECT seq FROM records WHERE session_id = ? ORDER BY seq", (as_stored(session_id),))
         return array("q", (seq for (seq,) in rows))
 
     def numbered(self, numbers: Sequence[int]) -> list[Record]:
@@ -294,10 +294,10 @@ def _where(
     conditions, values = ["body IS NOT NULL" if with_text else "1"], list[Any]()
     if correlation_id is not None:
         conditions.append("correlation_id = ?")
-        values.append(plain(correlation_id))
+        values.append(as_stored(correlation_id))
     if session_id is not None:
         conditions.append(f"{'' if index == 'session_id' else '+'}session_id = ?")
-        values.append(plain(session_id))
+        values.append(as_stored(session_id))
     if critical:
         conditions.append(f"{'' if index == 'critical' else '+'}critical")
     if kinds is not None:
