@@ -26,3 +26,10 @@ def captured() -> Iterator[Capture]:
     """Everything recorded during the test, by a strict guard."""
     with capture() as everything:
         yield everything
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes may take them."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(0))
