@@ -20,7 +20,7 @@ from opentelemetry.context import Context, get_current
 
 from tachograph import names
 from tachograph.clip import MAX_NAMES, as_json, clipped, digest
-from tachograph.context import Scope, clean_id, new_id
+from tachograph.context import Scope, clean_id, current, new_id
 from tachograph.live import run_of
 from tachograph.records import Event, Operation
 from tachograph.tally import EXPIRED, expired
@@ -151,6 +151,9 @@ class Approvals:
         known = {name: value for name, value in facts.items() if value is not None}
         record = asked.record._replace(end_ns=now, outcome="ok", attributes={**asked.record.attributes, **known})
         event = self._event(record, DECIDED, now, {**self._answer(record), "decision": decision, "late": late or None})
+        inside = None if (around := current(asked.base)) is None else around.operation
+        if inside is not None:
+            inside.waited(record.start_ns, now)
         record = self._recorder.write(record, asked.base, (*asked.events, event))
         self._recorder.tell(event, asked.base)
         return record
