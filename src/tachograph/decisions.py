@@ -47,14 +47,17 @@ class Approval:
         *,
         modified_arguments: Mapping[str, Any] | None = None,
         decided_by: str | None = None,
-    ) -> None:
+    ) -> bool:
         """Somebody has decided; see :func:`decide`.
+
+        Returns:
+            Whether this is the decision: False where somebody had decided before, here or in another process.
 
         Raises:
             ValueError: for a decision that is none.
         """
         payload = {"call_id": self.call_id, "tool_name": self.tool_name}
-        _decide(payload, self.session_id or None, decision, modified_arguments, decided_by)
+        return _decide(payload, self.session_id or None, decision, modified_arguments, decided_by)
 
     def __repr__(self) -> str:
         return f"Approval({self.call_id!r}, {self.tool_name!r})"
@@ -107,7 +110,7 @@ def decide(
     session_id: str | None = None,
     modified_arguments: Mapping[str, Any] | None = None,
     decided_by: str | None = None,
-) -> None:
+) -> bool:
     """Somebody has decided on the approval of a call, wherever it was asked for.
 
     Args:
@@ -117,10 +120,13 @@ def decide(
         modified_arguments: what the tool is to run with instead.
         decided_by: who.
 
+    Returns:
+        Whether this is the decision: False where somebody had decided before, here or in another process.
+
     Raises:
         ValueError: for a decision that is none.
     """
-    _decide({"call_id": call_id}, session_id, decision, modified_arguments, decided_by)
+    return _decide({"call_id": call_id}, session_id, decision, modified_arguments, decided_by)
 
 
 def _decide(
@@ -129,14 +135,16 @@ def _decide(
     decision: str,
     modified_arguments: Mapping[str, Any] | None,
     decided_by: str | None,
-) -> None:
+) -> bool:
     word = decision_of(decision)
     if word is None:
         raise ValueError(f"decision={decision!r}: expected one of: {', '.join(DECISIONS)}")
     tachograph = runtime.current()
     if tachograph.enabled:
         payload = {**known, "decision": word, "modified_args": modified_arguments, "decided_by": decided_by}
-        tachograph.guard(tachograph.approvals.decide, payload, session_id)
+        counts: bool = tachograph.guard(tachograph.approvals.decide, payload, session_id, default=True)
+        return counts
+    return True
 
 
 def approvals(*, session_id: str | None = None, pending: bool | None = None) -> list[dict[str, Any]]:

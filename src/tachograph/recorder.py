@@ -322,6 +322,10 @@ class Recorder:
             for ended in self.attendance.ended[record.kind]:
                 self._guard(ended, record, _WHOLE)
 
+    def learn(self, record: Operation) -> None:
+        """What another process has ended and written, to our ledger alone."""
+        self._guard(self._ledger.apply, record)
+
     def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
         """An operation that is over, in both writings at once; its span has these events on it.
 
