@@ -220,7 +220,7 @@ def test_asked_twice_is_asked_once(recorded: Capture) -> None:
 
 
 def test_what_is_decided_stays_so(recorded: Capture, caplog: pytest.LogCaptureFixture) -> None:
-    """Who decides what was decided already, by the approval or by its call id, is told, and nothing is counted twice."""
+    """Who decides what was decided already, by the approval or by its call id, is told; nothing counts twice."""
     with tachograph.session("s"):
         asked = tachograph.request_approval(tool_name="drop", call_id="c")
     assert [True, False, False] == [

@@ -31,7 +31,6 @@ from tachograph.views.approvals import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
     from contextlib import AbstractContextManager
 
     from tachograph.recorder import Recorder

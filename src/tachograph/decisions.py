@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tachograph import runtime
 from tachograph.approvals import DECISIONS, Approvals, decision_of, is_timeout
 from tachograph.context import clean_id, new_id
-from tachograph.views.approvals import approvals_view
+from tachograph.sources import approvals_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.records import Operation
+    from tachograph.sources import Source
 
 
 class Approval:
@@ -147,13 +148,19 @@ def _decide(
     return True
 
 
-def approvals(*, session_id: str | None = None, pending: bool | None = None) -> list[dict[str, Any]]:
+def approvals(
+    *, session_id: str | None = None, pending: bool | None = None, source: Source | None = None
+) -> list[dict[str, Any]]:
     """Approvals that this process knows of, oldest first; see :func:`tachograph.views.approvals.approvals_view`.
 
     Args:
         session_id: only those of this session.
         pending: only those that wait for a decision, or only the others.
+        source: what to ask instead: with a store ``tachograph.read()`` knows of those of all processes.
+
+    Raises:
+        SourceError: where the source cannot be read.
     """
     tachograph = runtime.current()
-    records = tachograph.ledger.records(session_id)
-    return approvals_view(records, tachograph.recorder.now(), session_id=session_id, pending=pending)
+    asked = tachograph.ledger if source is None else source
+    return approvals_of(asked, tachograph.recorder.now(), session_id=session_id, pending=pending)
