@@ -219,6 +219,25 @@ def test_asked_twice_is_asked_once(recorded: Capture) -> None:
     third.decide("REJECT")
 
 
+def test_what_is_decided_stays_so(recorded: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """Who decides what was decided already, by the approval or by its call id, is told; nothing counts twice."""
+    with tachograph.session("s"):
+        asked = tachograph.request_approval(tool_name="drop", call_id="c")
+    assert [True, False, False] == [
+        asked.decide("REJECT", decided_by="ada"),
+        asked.decide("APPROVE", decided_by="bob"),
+        tachograph.decide("c", "EDIT"),
+    ]
+    assert [("REJECT", "ada")] == [(row["status"], row["decided_by"]) for row in tachograph.approvals()]
+    assert {"APPROVE": 0, "EDIT": 0, "REJECT": 1, "EXPIRED": 0, "pending": 0} == (
+        recorded.ledger.session_metrics("s").hitl["drop"]
+    )
+    assert 1 == len(recorded.ledger.audit_log(event_type="hitl_decision_made"))
+    (line, _) = caplog.messages
+    assert "approval of call 'c' in session 's': was decided already (REJECT by ada, " in line
+    assert "this APPROVE changes nothing" in line
+
+
 def test_time_that_is_up_is_expired(recorded: Capture, clock: HandClock) -> None:
     """An approval nobody decided in time is expired when looked at, and by a late decision, which is kept."""
     with tachograph.session("s"):
@@ -333,9 +352,10 @@ _acts = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(_acts)
 def test_in_whatever_order_each_decision_is_one_approval(acts: list[tuple[str, int]]) -> None:
-    """Each decision ends one approval and each open request is pending, and all writings count the same."""
+    """Each request is decided once, each decision nobody asked for counts too, and all writings count the same."""
     expected: Counter[str] = Counter()
     open_: set[str] = set()
+    settled: set[str] = set()
     with capture(clock=TickingClock()) as captured, tachograph.session("s"):
         for what, number in acts:
             call_id = f"call_{number}"
@@ -350,8 +370,10 @@ def test_in_whatever_order_each_decision_is_one_approval(acts: list[tuple[str, i
                 open_.add(call_id)
             else:
                 events.hitl_decision_made(call_id, what, tool_name="t")
+                expected[what] += call_id not in settled
+                settled |= {call_id} & open_
                 open_.discard(call_id)
-                expected[what] += 1
+            settled -= open_
         decided = +expected
         if open_:
             expected["pending"] = len(open_)

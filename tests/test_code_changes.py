@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,6 @@ from tachograph.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tachograph.testing import Capture
 
@@ -93,6 +93,25 @@ def test_a_task_says_which_files_and_lines_it_changed(recorded: Capture, reposit
     } == changed(recorded)
     assert names.CODE_CHANGES not in str([span.attributes for span in recorded.spans])
     assert "src/a.py" not in str([log.log_record.attributes for log in recorded.logs])
+
+
+@pytest.mark.parametrize("told", [str, Path], ids=["text", "path"])
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_task_may_say_in_which_folder_it_works(
+    recorded: Capture, repository: Path, monkeypatch: pytest.MonkeyPatch, told: Any, *, by_id: bool
+) -> None:
+    """The repository looked at is that around the task's folder, wherever the program runs; it is never sent."""
+    monkeypatch.chdir(repository.parent)
+    folder = told(repository / "src")
+    if by_id:
+        tachograph.start_task("t-1", folder=folder)
+        (repository / "src" / "a.py").write_text("one\n")
+        tachograph.end_task("t-1")
+    else:
+        with tachograph.task("t", folder=folder):
+            (repository / "src" / "a.py").write_text("one\n")
+    assert [{"path": "src/a.py", "added": 0, "removed": 2}] == changed(recorded)["files"]
+    assert str(repository) not in str([span.attributes for span in recorded.spans])
 
 
 def test_a_task_that_changes_nothing_says_so(recorded: Capture, repository: Path) -> None:

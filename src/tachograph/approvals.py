@@ -7,29 +7,35 @@ Request and decision are log events as well, and entries of the audit log.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import logging
 import math
 import os
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 
 from tachograph import names
 from tachograph.clip import MAX_NAMES, as_json, clipped, digest
-from tachograph.context import Scope, clean_id, new_id
+from tachograph.context import Scope, clean_id, current, new_id
 from tachograph.live import run_of
 from tachograph.records import Event, Operation
 from tachograph.tally import EXPIRED, expired
+from tachograph.times import timestamp
 from tachograph.views.approvals import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from tachograph.recorder import Recorder
+
+_log = logging.getLogger("tachograph")
 
 DECISIONS: Final = ("APPROVE", "EDIT", "REJECT")
 ASKED: Final = ("tool_approval_required", "hitl_approval_requested")
@@ -47,13 +53,26 @@ class _Asked(NamedTuple):
     events: tuple[Event, ...]
 
 
+class Elsewhere(Protocol):
+    """Where other processes ask and decide too: :class:`tachograph.store.deciding.Deciding`."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Nobody else decides in this block, and what it decided is known to all at its end."""
+
+    def asked(self, call_id: str, session_id: str | None) -> Operation | None:
+        """The approval asked for by this call id: one that is pending, else the newest that was decided."""
+
+    def decided(self, operation_id: str) -> Operation | None:
+        """The approval with this id, if it is decided."""
+
+
 class Approvals:
     """The approvals that this process has asked for and nobody has decided yet.
 
     Args:
         recorder: writes them down.
         limit: characters of arguments kept.
-        elsewhere: looks a pending approval up that another process asked for: by call id and, if given, session id.
+        elsewhere: gives the place in which other processes ask and decide too, if there is one.
     """
 
     def __init__(
@@ -61,18 +80,20 @@ class Approvals:
         recorder: Recorder,
         *,
         limit: int,
-        elsewhere: Callable[[str, str | None], Operation | None],
+        elsewhere: Callable[[], Elsewhere | None] = lambda: None,
     ) -> None:
         self._recorder = recorder
         self._limit = limit
         self._elsewhere = elsewhere
         self._asked: OrderedDict[tuple[str, str], _Asked] = OrderedDict()
+        self._decided: OrderedDict[tuple[str, str], Operation] = OrderedDict()
         self.after_fork()
 
     def after_fork(self) -> None:
         """A child process: what is pending is the parent's, and is found in the store like anybody's."""
         self._lock = threading.Lock()
         self._asked.clear()
+        self._decided.clear()
 
     def inherit(self, before: Approvals) -> None:
         """What another one was asked for is decided here from now on."""
@@ -81,6 +102,7 @@ class Approvals:
             before._asked.clear()
         with self._lock:
             self._asked.update(moved)
+            self._decided.update(before._decided)
 
     def under_way(self) -> list[Operation]:
         """Records of what is pending."""
@@ -117,19 +139,25 @@ class Approvals:
                 if event_type not in asked.said
             ]
             self._asked[key] = _Asked(record, asked.base, asked.said | {*said}, (*asked.events, *events))
+            self._decided.pop(key, None)  # by the same id something is asked anew
             if len(self._asked) > _MAX_PENDING:
                 self._asked.popitem(last=False)  # the store still has it
         for event in events:
             self._recorder.tell(event, asked.base)
         return record
 
-    def decide(self, payload: Mapping[str, Any], session_id: str | None = None) -> Operation:
+    def decide(self, payload: Mapping[str, Any], session_id: str | None = None) -> bool:
         """A human has decided. A decision that nobody is known to have asked for is kept too.
+
+        Each approval is decided once: what is decided already stays so, and who comes second is told.
 
         Args:
             payload: ``call_id``, ``decision``, ``modified_args``, ``decided_by``, and ``tool_name`` and
                 ``original_args`` in case the request is not known.
             session_id: of the request, where call ids repeat.
+
+        Returns:
+            Whether this is the decision.
 
         Raises:
             ValueError: for a decision that is none.
@@ -139,7 +167,16 @@ class Approvals:
         decision = decision_of(payload.get("decision"))
         if decision is None:
             raise ValueError(f"decision={payload.get('decision')!r}: expected one of: {', '.join(DECISIONS)}")
-        asked = self._take(call_id, session_id) or self._unasked(call_id, payload, session_id)
+        elsewhere = self._recorder.guard(self._elsewhere)
+        with contextlib.nullcontext() if elsewhere is None else elsewhere.alone():
+            asked = self._take(call_id, session_id, elsewhere) or self._unasked(call_id, payload, session_id)
+            if asked.record.end_ns is not None:
+                _log.warning("%s", _too_late(asked.record, decision))
+                return False
+            self._end(asked, decision, payload)
+            return True
+
+    def _end(self, asked: _Asked, decision: str, payload: Mapping[str, Any]) -> None:
         now = max(self._recorder.now(), asked.record.start_ns)
         late = expired(asked.record, now)
         facts = {
@@ -151,20 +188,38 @@ class Approvals:
         known = {name: value for name, value in facts.items() if value is not None}
         record = asked.record._replace(end_ns=now, outcome="ok", attributes={**asked.record.attributes, **known})
         event = self._event(record, DECIDED, now, {**self._answer(record), "decision": decision, "late": late or None})
+        inside = None if (around := current(asked.base)) is None else around.operation
+        if inside is not None:
+            inside.waited(record.start_ns, now)
         record = self._recorder.write(record, asked.base, (*asked.events, event))
         self._recorder.tell(event, asked.base)
-        return record
+        if names.HUMAN_WAIT in record.attributes:
+            self._settled(record)
+
+    def _settled(self, record: Operation) -> None:
+        with self._lock:
+            self._decided[record.session_id, self.call_id(record)] = record
+            if len(self._decided) > _MAX_PENDING:
+                self._decided.popitem(last=False)
 
     # ------------------------------------------------------------------------------------------------- by call id
-    def _take(self, call_id: str, session_id: str | None) -> _Asked | None:
+    def _take(self, call_id: str, session_id: str | None, elsewhere: Elsewhere | None) -> _Asked | None:
+        """What was asked for by this id, pending or decided by now; None if it is not known."""
+        here = self._recorder.scope().session_id
         with self._lock:
-            keys = [key for key in self._asked if key[1] == call_id and session_id in (None, key[0])]
-            # Where the same id is pending in several sessions, the one the caller is in is meant; else the newest.
-            here = self._recorder.scope().session_id
-            key = next((key for key in keys if key[0] == here), keys[-1] if keys else None)
-            if key is not None:
-                return self._asked.pop(key)
-        record = self._elsewhere(call_id, session_id)
+            pending, decided = (_meant(table, call_id, session_id, here) for table in (self._asked, self._decided))
+            asked = None if pending is None else self._asked.pop(pending)
+        if asked is not None:
+            ended = None if elsewhere is None else self._recorder.guard(elsewhere.decided, asked.record.id)
+            if ended is None:
+                return asked
+            # Another process was faster; what it decided is what is known here from now on.
+            self._recorder.learn(ended)
+            self._settled(ended)
+            return asked._replace(record=ended)
+        record = None if elsewhere is None else self._recorder.guard(elsewhere.asked, call_id, session_id)
+        if (record is None or record.end_ns is not None) and decided is not None:
+            record = self._decided.get(decided, record)
         return None if record is None else _Asked(record, _around(record), frozenset(), ())
 
     def _begun(self, call_id: str, payload: Mapping[str, Any], scope: Scope) -> _Asked:
@@ -198,7 +253,8 @@ class Approvals:
         asked = self._begun(call_id, payload, scope)
         given = {**payload, "arguments": payload.get("original_args")}
         record = asked.record
-        return asked._replace(record=record._replace(attributes={**record.attributes, **self._facts(given)}))
+        known = {name: value for name, value in record.attributes.items() if name != names.HUMAN_WAIT}
+        return asked._replace(record=record._replace(attributes={**known, **self._facts(given)}))
 
     # -------------------------------------------------------------------------------------------------- its facts
     def _facts(self, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -285,6 +341,24 @@ def decision_of(given: Any) -> str | None:
         if type(word) is str and word.upper() in DECISIONS:
             return word.upper()
     return None
+
+
+def _meant(
+    table: Mapping[tuple[str, str], Any], call_id: str, session_id: str | None, here: str
+) -> tuple[str, str] | None:
+    """Where the same id is in several sessions, the one the caller is in is meant; else the newest."""
+    keys = [key for key in table if key[1] == call_id and session_id in (None, key[0])]
+    return next((key for key in keys if key[0] == here), keys[-1] if keys else None)
+
+
+def _too_late(record: Operation, decision: str) -> str:
+    facts = record.attributes
+    by = facts.get(names.APPROVAL_BY)
+    return (
+        f"approval of call {Approvals.call_id(record)!r} in session {record.session_id!r}: was decided already "
+        f"({facts.get(names.APPROVAL_DECISION)}{f' by {by}' if by else ''}, {timestamp(record.end_ns or 0)}); "
+        f"this {decision} changes nothing"
+    )
 
 
 def _around(record: Operation) -> Context:

@@ -30,6 +30,7 @@ from tachograph.probes import Probe, outcome_of, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from os import PathLike
     from types import TracebackType
 
     from tachograph.live import Facts, Live
@@ -227,6 +228,7 @@ def task(
     id: str | None = None,  # noqa: A002 - what everybody calls it
     description: str | None = None,
     category: str | None = None,
+    folder: str | PathLike[str] | None = None,
 ) -> Any:
     """One unit of work asked for: agents that run inside are its parts, and it is what is counted as a task.
 
@@ -235,8 +237,10 @@ def task(
         id: the program's own id of it.
         description: what is to be done. Kept here, redacted and cut, and never sent.
         category: what kind of procedure it follows, such as an SOP's category.
+        folder: where its changes of code are looked for, where these are noted; by default the working directory.
+            Never sent.
     """
-    return _block("task", name, functools.partial(given.task, id, description, category))
+    return _block("task", name, functools.partial(given.task, id, description, category, folder))
 
 
 def agent(name: str | Callable[..., Any] | None = None, *, description: str | None = None) -> Any:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tachograph import runtime
 from tachograph.approvals import DECISIONS, Approvals, decision_of, is_timeout
 from tachograph.context import clean_id, new_id
-from tachograph.views.approvals import approvals_view
+from tachograph.sources import approvals_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.records import Operation
+    from tachograph.sources import Source
 
 
 class Approval:
@@ -47,14 +48,17 @@ class Approval:
         *,
         modified_arguments: Mapping[str, Any] | None = None,
         decided_by: str | None = None,
-    ) -> None:
+    ) -> bool:
         """Somebody has decided; see :func:`decide`.
+
+        Returns:
+            Whether this is the decision: False where somebody had decided before, here or in another process.
 
         Raises:
             ValueError: for a decision that is none.
         """
         payload = {"call_id": self.call_id, "tool_name": self.tool_name}
-        _decide(payload, self.session_id or None, decision, modified_arguments, decided_by)
+        return _decide(payload, self.session_id or None, decision, modified_arguments, decided_by)
 
     def __repr__(self) -> str:
         return f"Approval({self.call_id!r}, {self.tool_name!r})"
@@ -107,7 +111,7 @@ def decide(
     session_id: str | None = None,
     modified_arguments: Mapping[str, Any] | None = None,
     decided_by: str | None = None,
-) -> None:
+) -> bool:
     """Somebody has decided on the approval of a call, wherever it was asked for.
 
     Args:
@@ -117,10 +121,13 @@ def decide(
         modified_arguments: what the tool is to run with instead.
         decided_by: who.
 
+    Returns:
+        Whether this is the decision: False where somebody had decided before, here or in another process.
+
     Raises:
         ValueError: for a decision that is none.
     """
-    _decide({"call_id": call_id}, session_id, decision, modified_arguments, decided_by)
+    return _decide({"call_id": call_id}, session_id, decision, modified_arguments, decided_by)
 
 
 def _decide(
@@ -129,23 +136,31 @@ def _decide(
     decision: str,
     modified_arguments: Mapping[str, Any] | None,
     decided_by: str | None,
-) -> None:
+) -> bool:
     word = decision_of(decision)
     if word is None:
         raise ValueError(f"decision={decision!r}: expected one of: {', '.join(DECISIONS)}")
     tachograph = runtime.current()
     if tachograph.enabled:
         payload = {**known, "decision": word, "modified_args": modified_arguments, "decided_by": decided_by}
-        tachograph.guard(tachograph.approvals.decide, payload, session_id)
+        counts: bool = tachograph.guard(tachograph.approvals.decide, payload, session_id, default=True)
+        return counts
+    return True
 
 
-def approvals(*, session_id: str | None = None, pending: bool | None = None) -> list[dict[str, Any]]:
+def approvals(
+    *, session_id: str | None = None, pending: bool | None = None, source: Source | None = None
+) -> list[dict[str, Any]]:
     """Approvals that this process knows of, oldest first; see :func:`tachograph.views.approvals.approvals_view`.
 
     Args:
         session_id: only those of this session.
         pending: only those that wait for a decision, or only the others.
+        source: what to ask instead: with a store ``tachograph.read()`` knows of those of all processes.
+
+    Raises:
+        SourceError: where the source cannot be read.
     """
     tachograph = runtime.current()
-    records = tachograph.ledger.records(session_id)
-    return approvals_view(records, tachograph.recorder.now(), session_id=session_id, pending=pending)
+    asked = tachograph.ledger if source is None else source
+    return approvals_of(asked, tachograph.recorder.now(), session_id=session_id, pending=pending)

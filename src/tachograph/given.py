@@ -6,6 +6,7 @@ Nothing here raises about what is said: what makes no sense is left out, as it i
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from tachograph import names
@@ -35,17 +36,19 @@ STATUSES: Final[dict[str, Outcome]] = {
 }
 """Words for how something ended."""
 
+_PATH: Final = type(Path())
 _MAX_FIELDS: Final = 100
 _SHORT: Final = 160
 _TOO_LARGE: Final = 2**63  # for backends
 
 
-def task(task_id: Any, description: Any, category: Any) -> dict[str, Any]:
-    """Which task it is, what is to be done and by what kind of procedure."""
+def task(task_id: Any, description: Any, category: Any, place: Any = None) -> dict[str, Any]:
+    """Which task it is, what is to be done, by what kind of procedure and in which folder."""
     return {
         names.TASK_ID: clean_id(task_id),
         names.TASK_DESCRIPTION: text(description),
         names.TASK_CATEGORY: text(category),
+        names.TASK_FOLDER: folder(place),
     }
 
 
@@ -112,6 +115,13 @@ def text(value: Any) -> str | None:
     if len(value) < _SHORT and value.isascii():
         return redacted(value)  # as it would come out, at a tenth of the cost
     return str(clipped(value, MAX_FIELD))
+
+
+def folder(value: Any) -> str | None:
+    """A path: a text, or one of pathlib's own objects; None for what is none."""
+    if type(value) is _PATH:
+        value = str(value)
+    return value if type(value) is str and value and "\0" not in value else None
 
 
 def count(value: Any) -> int | None:

@@ -184,7 +184,7 @@ class Instruments:
                 point[name] = call.attributes[name]
         if call.outcome == "error":
             point[names.ERROR_TYPE] = call.error_type
-        self._made[names.TOOL_DURATION].record(_span_seconds(call), point, context)
+        self._made[names.TOOL_DURATION].record(_worked_seconds(call), point, context)
 
     def _agent(self, run: Operation, context: Context) -> None:
         point: dict[str, Any] = {}
@@ -195,7 +195,7 @@ class Instruments:
             self._made[names.AGENT_ERRORS].add(
                 1, {names.AGENT_NAME: run.name, names.ERROR_TYPE: run.error_type or ""}, context
             )
-        self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
+        self._made[names.AGENT_DURATION].record(_worked_seconds(run), point, context)
 
     def _approval(self, asked: Operation, context: Context) -> None:
         point = {name: asked.attributes[name] for name in _DECIDED if name in asked.attributes}
@@ -267,6 +267,12 @@ def _context_of(operation: Operation) -> Context:
 def _span_seconds(operation: Operation) -> float:
     # The conventions want a duration to equal its span's, a stream's consumer included.
     return max(0, (operation.end_ns or operation.start_ns) - operation.start_ns) / 1_000_000_000
+
+
+def _worked_seconds(operation: Operation) -> float:
+    """That of its span, but for what a human took to decide."""
+    human: float = operation.attributes.get(names.HUMAN_SECONDS, 0.0)
+    return max(0.0, _span_seconds(operation) - human)
 
 
 def _requests(metrics: SessionMetrics) -> list[tuple[float, dict[str, str]]]:

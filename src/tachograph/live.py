@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES: Final = 16
 _MAX_CHAIN: Final = 64
+_MAX_WAITS: Final = 1_000
 
 Facts = dict[str, Any]
 """Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
@@ -37,6 +38,7 @@ class Start(NamedTuple):
         parent: the enclosing operation where context was lost but it is known all the same.
         in_process: a model that runs in this process rather than behind a server.
         refused: the call never ran.
+        correlation_id: of the request that it goes on with, where nothing around it says one.
         deferred: the result is a generator, iterator or coroutine, and the work is done when that is consumed.
         probes: to install before the call goes on, as only now it is known what will run inside it.
         content: what it is given, where content is captured.
@@ -52,13 +54,15 @@ class Start(NamedTuple):
     deferred: bool = False
     probes: tuple[Any, ...] = ()
     content: Content | None = None
+    correlation_id: str | None = None
 
 
 class Live:
     """An operation under way: its record so far, its span, and the context of what runs inside it.
 
     ``outer`` and ``base`` are what it began in; ``later`` are facts learned since; ``once`` is emptied by whoever ends
-    it first; ``failures`` are those of runs inside it, to tell its own from handed-up ones.
+    it first; ``failures`` are those of runs inside it, to tell its own from handed-up ones; ``waits`` are the times in
+    which a human was waited for.
     """
 
     __slots__ = (
@@ -77,6 +81,7 @@ class Live:
         "record",
         "span",
         "task",
+        "waits",
         "watch",
     )
 
@@ -98,6 +103,7 @@ class Live:
         self.outer = outer
         self.base = base
         self.once = [True]
+        self.waits: list[tuple[int, int]] = []
         self.watch: Any = None
 
     def add(self, facts: Mapping[str, Any]) -> None:
@@ -115,6 +121,23 @@ class Live:
         scope = Scope(record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit)
         context = with_operation(scope, self.span, here() if base is None else base)
         return context if self.claim is None else set_value(*self.claim, context)
+
+    def waited(self, start_ns: int, end_ns: int) -> None:
+        """A human was waited for in here, and so in whatever this is in."""
+        live: Live | None = self
+        while live is not None:
+            if len(live.waits) < _MAX_WAITS:
+                live.waits.append((start_ns, end_ns))
+            live = live.outer.operation
+
+    def wait_seconds(self, end_ns: int) -> float:
+        """Seconds of its time, up to its end, in which a human was waited for."""
+        waited = reached = 0
+        for start_ns, until_ns in sorted(self.waits):  # several may be asked at once
+            begun, until = max(start_ns, reached, self.record.start_ns), min(until_ns, end_ns)
+            waited += max(0, until - begun)
+            reached = max(reached, until)
+        return waited / 1_000_000_000
 
 
 def run_of(inside: Live | None) -> Live | None:

@@ -133,6 +133,9 @@ COUNTED: Final = _attribute(
     "true on others' spans in or around a model call that is counted: they add nothing",
 )
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
+HUMAN_SECONDS: Final = _attribute(
+    "tachograph.human.wait_duration", float, "seconds of it that a human took to decide, which are not its own"
+)
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 TASK_ID: Final = _attribute(
     "tachograph.task.id", str, "the program's own id of a task, on what runs directly in it too"

@@ -25,6 +25,7 @@ from tachograph.live import Live, hand_up, run_of
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
+from tachograph.tally import expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +128,16 @@ class Recorder:
         """Records of what has begun and not ended."""
         return [live.record for live in list(self._open.values())]
 
+    def waits_for_human(self, record: Operation) -> bool:
+        """Whether somebody has been asked to decide something in the request of ``record``, and still may."""
+        now = self._clock()
+        return any(
+            asked.kind == "approval"
+            and (asked.session_id, asked.correlation_id) == (record.session_id, record.correlation_id)
+            and not expired(asked, now)
+            for asked in self._ledger.open_operations()
+        )
+
     def first_sight(self, thing: Any) -> bool:
         """Whether an object of the host is seen for the first time. By identity; it is neither hashed nor kept."""
         if self._sighted.get(id(thing)) is thing:
@@ -162,7 +173,7 @@ class Recorder:
             around_id = format_span_id(around.span_id) if around.is_valid else None
         agent_name = None if agent is None else agent.record.name
         parent_id = around_id if parent is None else parent.record.id
-        ids = "", start.kind, start.name, scope.session_id, scope.correlation_id or new_id()
+        ids = "", start.kind, start.name, scope.session_id, scope.correlation_id or start.correlation_id or new_id()
         # By position, which is faster; nothing has ended yet, and the ids are the span's.
         record = Operation(*ids, self._clock(), *_NOT_ENDED, agent_name, parent_id, None, scope.user_id, facts)
         span, record = self._started(start, record, base, around_id)
@@ -215,6 +226,8 @@ class Recorder:
             if begun.kind == "agent" and outcome == "error":
                 hand_up(live, error)
         live.failures = []
+        if live.waits:
+            later[names.HUMAN_SECONDS] = live.wait_seconds(end_ns)
         if begun.kind == "model":
             self._guard(self._price, begun, later)
         content = live.content
@@ -308,6 +321,10 @@ class Recorder:
             self._guard(self._ledger.apply, record)
             for ended in self.attendance.ended[record.kind]:
                 self._guard(ended, record, _WHOLE)
+
+    def learn(self, record: Operation) -> None:
+        """What another process has ended and written, to our ledger alone."""
+        self._guard(self._ledger.apply, record)
 
     def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
         """An operation that is over, in both writings at once; its span has these events on it.

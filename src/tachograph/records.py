@@ -76,11 +76,16 @@ class Operation(NamedTuple):
 
     @property
     def duration_ns(self) -> int:
-        """Nanoseconds the ended operation worked; a stream's consumer does not count. 0 while it is open."""
-        active: float | None = self.attributes.get(names.ACTIVE_SECONDS)
-        if active is not None:
-            return round(active * 1_000_000_000)
-        return max(0, (self.end_ns or self.start_ns) - self.start_ns)
+        """Nanoseconds the ended operation worked; a stream's consumer and a human who decides do not count.
+
+        0 while it is open.
+        """
+        facts = self.attributes
+        active: float | None = facts.get(names.ACTIVE_SECONDS)
+        took = (self.end_ns or self.start_ns) - self.start_ns if active is None else round(active * 1_000_000_000)
+        if names.HUMAN_SECONDS in facts:
+            took -= round(facts[names.HUMAN_SECONDS] * 1_000_000_000)
+        return max(0, took)
 
 
 class Event(NamedTuple):

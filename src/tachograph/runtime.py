@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from tachograph.approvals import Elsewhere
     from tachograph.attendant import Attendant
     from tachograph.processors import SpanStamp
     from tachograph.records import Operation
@@ -125,7 +126,7 @@ class Runtime:
             clock=clock or time.time_ns,
         )
         self.keeper = self._keeper() if config.enabled and config.store else None
-        self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._pending_elsewhere)
+        self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._elsewhere)
         self.ledger.attend(self.approvals.under_way)
         self._attendants = tuple(self._attending())
         self.recorder.attendance = Attendance.of(self._attendants)
@@ -170,24 +171,13 @@ class Runtime:
 
         return keep_within(writer, self.config).finished
 
-    def _pending_elsewhere(self, call_id: str, session_id: str | None) -> Operation | None:
-        """A pending approval that another process asked for, by the store; None if there is none."""
-        if not self.config.store:
+    def _elsewhere(self) -> Elsewhere | None:
+        """Where other processes ask and decide too: the store."""
+        if self.keeper is None:
             return None
-        from tachograph.sources.sqlite import SqliteSource  # noqa: PLC0415 - loads SQLite, where somebody decides
+        from tachograph.store.deciding import Deciding  # noqa: PLC0415 - loads SQLite, where somebody decides
 
-        source = SqliteSource(self.config.store)
-        try:
-            found = [
-                operation
-                for operation in source.open_operations()
-                if operation.kind == "approval"
-                and self.approvals.call_id(operation) == call_id
-                and session_id in (None, operation.session_id)
-            ]
-        finally:
-            source.close()
-        return found[-1] if found else None
+        return Deciding(self.keeper.path, self.keeper.flush)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:

@@ -13,6 +13,7 @@ from tachograph.times import moment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+    from os import PathLike
 
     from tachograph.by_hand import Block
     from tachograph.live import Live
@@ -30,6 +31,7 @@ def start_task(
     *,
     name: str | None = None,
     category: str | None = None,
+    folder: str | PathLike[str] | None = None,
 ) -> Handle:
     """A task begins; what is recorded until :func:`end_task`, and that no other operation is around, is its part.
 
@@ -40,11 +42,13 @@ def start_task(
         description: what is to be done. Kept here, redacted and cut, and never sent.
         name: what kind of work it is.
         category: what kind of procedure it follows.
+        folder: where its changes of code are looked for, where these are noted; by default the working directory.
+            Never sent.
     """
     tachograph = runtime.current()
     if not tachograph.enabled:
         return Handle(None)
-    block = task(name or "task", id=task_id, description=description, category=category)
+    block = task(name or "task", id=task_id, description=description, category=category, folder=folder)
     return Handle(tachograph.guard(_start_task, tachograph, task_id, block))
 
 

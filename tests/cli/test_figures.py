@@ -32,6 +32,15 @@ def test_durations(ms, shown):
 
 @pytest.mark.parametrize(
     ("told", "shown"),
+    [({"cost": None}, "unknown"), ({}, "unknown"), ({"cost": 0.0}, "0.0000"), ({"cost": 2.5}, "2.5000")],
+)
+def test_prices(told, shown):
+    """What a model cost is told to a hundredth of a cent, and never as nothing where it is not known."""
+    assert shown == figures.price(told)
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
     [
         ({"amount": None, "currency": "USD", "complete": True}, "-"),
         ({"amount": None, "currency": "USD", "complete": False}, "unknown"),

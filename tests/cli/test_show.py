@@ -33,9 +33,9 @@ boss      1   0       1  3.60 s
 clerk     1   0       1  1.35 s
 
 Models
-model   requests  tokens in  cached  tokens out  reasoning  tokens
-big            1      1,500   1,024         120         64   1,620
-小さい         1        700       0          40          0     740
+model   requests  tokens in  cached  tokens out  reasoning  tokens     cost
+big            1      1,500   1,024         120         64   1,620  unknown
+小さい         1        700       0          40          0     740  unknown
 
 Tools
 tool        requested  ok  failed  refused  to approve    time

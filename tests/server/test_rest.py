@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
+import tachograph
 from support.records import event, ledger_of, opened, operation
 from support.serving import asking, raw_status
 from support.stores import Delivery, store_of
@@ -20,6 +21,7 @@ from tachograph.export import session_export
 from tachograph.ledger import Ledger
 from tachograph.server import create_app
 from tachograph.server.shapes import NESTED
+from tachograph.testing import capture
 from tachograph.times import moment
 
 if TYPE_CHECKING:
@@ -245,15 +247,9 @@ def test_approvals():
         found = client.get("/events/approvals").json()
 
         assert ["call_2", "call_1", "call_3"] == [approval["call_id"] for approval in found["approvals"]]
-        assert {
-            "timestamp": "2026-01-17T13:00:00.010000Z",
-            "session_id": "a",
-            "correlation_id": "r",
-            "tool_name": "write_file",
-            "call_id": "call_2",
-            "agent": "coder",
-            "operation_id": asked[1].id,
-        } == found["approvals"][0]
+        assert ("2026-01-17T13:00:00.010000Z", "a", "write_file", "coder", "pending", asked[1].id) == tuple(
+            found["approvals"][0][name] for name in ("requested_at", "session_id", "tool_name", "agent", "status", "id")
+        )
         assert (3, None) == (found["count"], found["next"])
 
         only = client.get("/events/approvals", params={"session_id": "b", "limit": 1}).json()
@@ -261,6 +257,31 @@ def test_approvals():
 
         ledger.apply(asked[2])
         assert 0 == client.get("/events/approvals", params={"session_id": "b"}).json()["count"]
+
+
+@pytest.mark.parametrize("pending", [True, False])
+def test_an_approval_is_what_python_says(pending):
+    """All of an approval is served: status, reason, arguments as kept, waiting time, an EDIT's diff, the call."""
+    with capture() as captured, tachograph.session("s", user_id="ada"):
+        asked = {"tool_name": "write_file", "arguments": {"path": "a.py", "token": "hunter22"}, "reason": "it writes"}
+        edited = tachograph.request_approval(**asked, call_id="1")
+        edited.decide("EDIT", modified_arguments={"path": "b.py"}, decided_by="bob")
+        with tachograph.tool("write_file", call_id="1"):
+            pass
+        tachograph.request_approval(**asked, call_id="2", timeout_seconds=3_600)
+        tachograph.request_approval(**asked, call_id="3", timeout_seconds=0)
+        expected = tachograph.approvals(pending=pending)
+        with asking(create_app(captured.ledger)) as client:
+            found = client.get("/events/approvals", params={"pending": pending}).json()["approvals"]
+        tachograph.decide("2", "REJECT")
+        tachograph.decide("3", "REJECT")
+
+    for row in (*found, *expected):
+        assert row.pop("waiting_ms") >= 0  # one that is pending waits longer when asked about later
+    assert plain(expected) == found
+    assert (["pending"] if pending else ["EDIT", "EXPIRED"]) == [row["status"] for row in found]
+    assert {"path": "a.py", "token": "[redacted]"} == found[0]["arguments"]
+    assert pending or {"from": "a.py", "to": "b.py"} == found[0]["changes"]["changed"]["path"]
 
 
 # ----------------------------------------------------------------------------------------------------------- paging

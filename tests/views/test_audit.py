@@ -242,7 +242,7 @@ def test_a_task_is_started_and_completed() -> None:
         names.ENVIRONMENT: '{"os_type":"Linux"}',
     }
     started, completed = audit_view([operation(1, "task", "chores", took=2_000, outcome="error", attributes=facts)])
-    known = {"task_id": "t1", "description": "tidy up"}
+    known = {"task_id": "t1", "task_name": "chores", "description": "tidy up"}
     assert {"event_type": "task_started", **known, "sop_category": "cleaning"}.items() <= started.items()
     assert {
         "event_type": "task_completed",

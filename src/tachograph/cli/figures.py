@@ -37,6 +37,12 @@ def cost(told: Mapping[str, Any]) -> str:
     return f"{'' if told.get('complete') else '≥ '}{amount:,.4f} {told.get('currency', '')}".rstrip()
 
 
+def price(model: Mapping[str, Any]) -> str:
+    """What the calls of one model cost, as far as prices are known."""
+    amount = model.get("cost")
+    return "unknown" if amount is None else f"{amount:,.4f}"
+
+
 def size(count: float) -> str:
     """Bytes, as disks are sold: ``12.3 MB``."""
     for unit in ("B", "kB", "MB", "GB"):

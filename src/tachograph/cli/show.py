@@ -144,14 +144,17 @@ def _models(metrics: SessionMetrics) -> Table:
         Column("model", least=_NAME),
         Column("requests", right=True),
         Column("tokens in", right=True),
-        Column("cached", right=True, rank=2),
+        Column("cached", right=True, rank=3),
         Column("tokens out", right=True),
-        Column("reasoning", right=True, rank=1),
+        Column("reasoning", right=True, rank=2),
         Column("tokens", right=True),
+        Column("cost", right=True, rank=1),
     )
     fields = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
     ordered = sorted(metrics.tokens_by_model.items(), key=lambda item: (-item[1]["total_tokens"], item[0]))
-    return Table(columns, [[name, *(model[key] for key in fields)] for name, model in ordered], "Models")
+    return Table(
+        columns, [[name, *(model[key] for key in fields), figures.price(model)] for name, model in ordered], "Models"
+    )
 
 
 def _tools(metrics: SessionMetrics) -> Table:

@@ -83,6 +83,14 @@ class OfSession(Page):
     session_id: str | SkipJsonSchema[None] = Field(None, description="only of this session", examples=["session-123"])
 
 
+class OfApprovals(OfSession):
+    """Which approvals."""
+
+    pending: bool = Field(
+        default=True, description="those that wait for a decision; with `false` those that were decided or have expired"
+    )
+
+
 class OfRequest(OfSession):
     """Something of one session, of one request, or of one request within a session."""
 

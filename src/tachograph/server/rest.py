@@ -8,11 +8,10 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query
 
-from tachograph import names
-from tachograph.records import Operation
 from tachograph.server import shapes
 from tachograph.server.answers import UNREADABLE, Answer, problem
-from tachograph.server.questions import REST, Asked, Figures, Log, OfRequest, OfSession, Page, SessionId
+from tachograph.server.questions import REST, Asked, Figures, Log, OfApprovals, OfRequest, Page, SessionId
+from tachograph.sources import approvals_of
 from tachograph.times import timestamp
 
 router: Final = APIRouter(prefix="/events", tags=["events"])
@@ -81,27 +80,14 @@ def timeline(source: Asked, of: Annotated[OfRequest, Query()]) -> Answer:
 
 
 @router.get("/approvals", response_model=shapes.Approvals, summary="What waits for a human")
-def approvals(source: Asked, of: Annotated[OfSession, Query()]) -> Answer:
-    """Approvals that were asked for and that nobody has decided on, the one that waits longest first."""
-    waiting = [
-        _approval(operation)
-        for operation in sorted(source.open_operations(), key=lambda operation: operation.start_ns)
-        if operation.kind == "approval" and of.session_id in (None, operation.session_id)
-    ]
-    shown, following = _oldest(waiting, of.limit, of.offset)
-    return Answer({"approvals": shown, "count": len(waiting), "next": following})
+def approvals(source: Asked, of: Annotated[OfApprovals, Query()]) -> Answer:
+    """Approvals that nobody has decided on, the one that waits longest first, or those that are decided or expired.
 
-
-def _approval(operation: Operation) -> dict[str, Any]:
-    return {
-        "timestamp": timestamp(operation.start_ns),
-        "session_id": operation.session_id,
-        "correlation_id": operation.correlation_id,
-        "tool_name": operation.name,
-        "call_id": operation.attributes.get(names.TOOL_CALL_ID),
-        "agent": operation.agent,
-        "operation_id": operation.id,
-    }
+    The others are found by going through what is recorded: say whose session, where there is much.
+    """
+    found = approvals_of(source, time.time_ns(), session_id=of.session_id, pending=of.pending)
+    shown, following = _oldest(found, of.limit, of.offset)
+    return Answer({"approvals": shown, "count": len(found), "next": following})
 
 
 def _moment(text: str | None) -> str | float | None:

@@ -5,7 +5,7 @@ Nothing is validated against these when answering; tests are, and clients may be
 
 import dataclasses
 import sys
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -87,20 +87,44 @@ Timeline = _model(
 )
 
 
-class Approval(BaseModel):
-    """An approval that a human was asked for and has not given or refused yet."""
+class Execution(BaseModel):
+    """The call that an approval allowed."""
 
-    timestamp: str = Field(description="when it was asked for")
+    id: str
+    started_at: str
+    outcome: str | None = Field(description="null while it is under way")
+    duration_ms: float | None
+
+
+class Approval(BaseModel):
+    """What a human was asked, what they decided, how long it took, and what came of it."""
+
+    id: str
+    call_id: str | None
+    tool_name: str
     session_id: str
     correlation_id: str
-    tool_name: str
-    call_id: str | None
-    agent: str | None
-    operation_id: str
+    user_id: str | None
+    agent: str | None = Field(description="the agent that asked")
+    status: Literal["pending", "APPROVE", "EDIT", "REJECT", "EXPIRED"]
+    reason: str | None
+    timeout_seconds: float | None
+    requested_at: str
+    decided_at: str | None
+    waiting_ms: float = Field(description="until the decision, or until now")
+    decided_by: str | None
+    late_decision: str | None = Field(description="what was decided when it had expired")
+    arguments: Any = Field(description="redacted and cut; null where they are not kept")
+    modified_arguments: Any = Field(description="what it was to run with instead, by an EDIT")
+    changes: dict[str, dict[str, Any]] | None = Field(description="what an EDIT `added`, `removed` and `changed`")
+    argument_names: list[str]
+    arguments_digest: str | None
+    modified_digest: str | None
+    execution: Execution | None
 
 
 class Approvals(_Page):
-    """Approvals nobody has decided on, the one that waits longest first."""
+    """Approvals, the one that was asked for first first."""
 
     approvals: list[Approval]
     count: int = Field(description="approvals there are, on all pages")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph.config import default_store
+from tachograph.views.approvals import approvals_view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +84,26 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what reading holds. Closing twice is fine."""
+
+
+def approvals_of(
+    source: Source, now_ns: int, *, session_id: str | None = None, pending: bool | None = None
+) -> list[dict[str, Any]]:
+    """Approvals that a source knows of, oldest first; see :func:`tachograph.views.approvals.approvals_view`.
+
+    Those that are pending are found at once; for others all records of the session, or of all, are gone through.
+
+    Args:
+        source: what is asked.
+        now_ns: the moment, in nanoseconds since the epoch.
+        session_id: only those of this session.
+        pending: only those that wait for a decision, or only the others.
+
+    Raises:
+        SourceError: where it cannot be read.
+    """
+    records = source.open_operations() if pending else source.records(session_id)
+    return approvals_view(records, now_ns, session_id=session_id, pending=pending)
 
 
 _SQLITE: Final = b"SQLite format 3\0"

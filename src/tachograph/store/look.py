@@ -154,6 +154,11 @@ class Look:
             found.append(operation)
         return found
 
+    def ended(self, operation_id: str) -> Record | None:
+        """The record with this id, if it is stored and was not deleted for good."""
+        row = self._db.execute("SELECT body FROM records WHERE id = ?", (plain(operation_id),)).fetchone()
+        return None if row is None or row[0] is None else self._record(row[0])
+
     def newest(
         self,
         *,

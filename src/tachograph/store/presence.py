@@ -35,7 +35,7 @@ class Presence:
         self.writer = writer
         self._file = file_of(store, writer)
         self._descriptor: int | None = os.open(self._file, os.O_CREAT | os.O_RDWR, 0o600)
-        if not _lock(self._descriptor):
+        if not lock(self._descriptor):
             self._close()
             raise OSError(f"{self._file}: is locked by another process; give another path")
 
@@ -71,7 +71,7 @@ def is_alive(store: Path, writer: str) -> bool:
     except OSError:  # somebody else's, whom we cannot ask: better to wait than to write off what goes on
         return True
     try:
-        if not _lock(descriptor):
+        if not lock(descriptor):
             return True
     finally:
         os.close(descriptor)
@@ -83,7 +83,8 @@ def is_alive(store: Path, writer: str) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> bool:
+    def lock(descriptor: int) -> bool:
+        """Lock an open file for this process, at once or not at all; whether that was done."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -93,7 +94,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> bool:
+    def lock(descriptor: int) -> bool:
+        """Lock an open file for this process, at once or not at all; whether that was done."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

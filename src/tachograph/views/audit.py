@@ -301,7 +301,11 @@ def _tool(call: Operation) -> Iterator[_Timed]:
 
 def _task(task: Operation) -> Iterator[_Timed]:
     facts = task.attributes
-    known = {"task_id": facts.get(names.TASK_ID) or task.id, "description": facts.get(names.TASK_DESCRIPTION)}
+    known = {
+        "task_id": facts.get(names.TASK_ID) or task.id,
+        "task_name": task.name,
+        "description": facts.get(names.TASK_DESCRIPTION),
+    }
     yield _at_start(task, 0, "task_started", **known, sop_category=facts.get(names.TASK_CATEGORY))
     if task.end_ns is not None:
         noted = shown(facts, environment=names.ENVIRONMENT, code_changes=names.CODE_CHANGES)

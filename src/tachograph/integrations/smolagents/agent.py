@@ -10,7 +10,7 @@ from smolagents.memory import ActionStep, FinalAnswerStep
 from smolagents.utils import AgentError, AgentMaxStepsError
 
 from tachograph import names
-from tachograph.integrations.smolagents import content, model, tool
+from tachograph.integrations.smolagents import content, model, pauses, tool
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of, shown_name
 from tachograph.live import Start
@@ -31,7 +31,11 @@ def run_began(call: Call) -> Start:
     """``MultiStepAgent.run``: sync, streamed, managed, or through a subclass's ``super().run()``."""
     agent = call.instance
     _announce(call, agent)
-    return _delegable(call, agent, deferred=call.argument(1, "stream", default=False) is not False)
+    start = _delegable(call, agent, deferred=call.argument(1, "stream", default=False) is not False)
+    stopped = None if call.run is not None else pauses.taken(agent, call.recorder.scope(call.around).session_id)
+    if stopped is None or call.argument(2, "reset", default=True) is not False:
+        return start
+    return start._replace(correlation_id=stopped)
 
 
 def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
@@ -80,7 +84,10 @@ def run_ended(call: Call) -> Facts:
     elif left and run.pending is not None:
         call.error = run.pending  # it left after a failure that was still to be raised
     elif isinstance(call.error, AgentError) and type(call.error) is AgentError and run.agent.interrupt_switch:
-        facts[names.OUTCOME] = "interrupted"
+        waits = call.live is not None and call.recorder.waits_for_human(call.live.record)
+        facts[names.OUTCOME] = "waiting" if waits else "interrupted"
+        if call.live is not None and call.live.agent is None:
+            pauses.keep(run.agent, call.live.record)
     run.pending = None
     if call.recorder.capturing is not None:
         captured(call, content.run)

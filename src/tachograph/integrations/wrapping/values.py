@@ -5,10 +5,9 @@ Only the built-in types' own methods are used, so that nothing of the program is
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
-from tachograph import names
+from tachograph import given, names
 from tachograph.clip import clipped
 from tachograph.context import clean_id
 from tachograph.integrations.wrapping.paths import NOTHING, reached
@@ -16,7 +15,6 @@ from tachograph.redact import cut, redacted
 
 _MAX_TEXT: Final = 1_000
 _MAX_PAYLOAD: Final = 8_192
-_PATH: Final = type(Path())
 _MAX_BITS: Final = 63  # what OpenTelemetry can carry
 
 _OUTCOMES: Final = {
@@ -67,9 +65,7 @@ def text(value: Any) -> Any:
 
 def folder(value: Any) -> Any:
     """A path: a text, or one of pathlib's own objects."""
-    if type(value) is _PATH:
-        value = str(value)
-    return value if type(value) is str and value and "\0" not in value else NOTHING
+    return given.folder(value) or NOTHING
 
 
 def count(value: Any) -> Any:
