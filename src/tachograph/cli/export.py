@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import reads, session_named
 from tachograph.export import otlp_lines, session_export

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.cli import figures
+from tachograph import figures
 
 
 @pytest.mark.parametrize(

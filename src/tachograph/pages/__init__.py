@@ -1,0 +1,1 @@
+"""FAMILY: what people look at in a browser, one page per file."""
