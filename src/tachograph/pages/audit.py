@@ -78,6 +78,7 @@ def row(entry: Entry) -> dict[str, Any]:
     return {
         "entry": entry,
         "gist": told(entry),
+        "category": names.EVENTS.get(entry["event_type"], ("",))[0],
         "bad": entry["event_type"] in _BAD,
         "fields": {name: value for name, value in entry.items() if name not in _TOLD and value is not None},
         "differences": differences(changes),

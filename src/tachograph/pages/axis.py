@@ -118,6 +118,8 @@ def _apart(marks: Iterable[Mark]) -> list[Mark]:
     found = [*marks]
     kept: list[Mark] = []
     for mark in found[:-1]:
-        if (not kept or mark.at - kept[-1].at >= 100 * _APART) and found[-1].at - mark.at >= 100 * _APART:
+        before = kept[-1] if kept else None
+        clear = before is None or (mark.at - before.at >= 100 * _APART and mark.label != before.label)
+        if clear and found[-1].at - mark.at >= 100 * _APART:
             kept.append(mark)
     return [*kept, found[-1]]

@@ -40,7 +40,9 @@ class Heading(NamedTuple):
 
 
 def page(source: Source, frame: Frame, asked: Mapping[str, str]) -> str:
-    """The list, by ``search``, ``status``, ``failed``, ``order``, ``ascending``, from ``offset`` on; others are ignored.
+    """The list, by ``search``, ``status``, ``failed``, ``order`` and ``ascending``, from ``offset`` on.
+
+    What is none of these, or has no meaning there, is passed over.
 
     Raises:
         SourceError, OSError, sqlite3.Error: where the source cannot be read.
