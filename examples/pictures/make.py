@@ -49,6 +49,7 @@ PICTURES = {
     "approvals": "/approvals",
     "totals": "/totals",
 }
+WIDE, NARROW = 1_280, 390
 README = (("session", "light"), ("session", "dark"), ("sessions", "light"))
 PRICES = {"gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "o4-mini": (1.1, 4.4)}
 
@@ -73,8 +74,7 @@ class Invented:
         """What ended."""
         for number in range(420):
             ago = self._chance.betavariate(1, 1.6) * 13 * 86_400
-            busy = 1 if self._chance.random() < 0.7 else 3
-            for turn in range(busy):
+            for turn in range(self._chance.choice((1, 1, 3))):
                 begun = self._now - round((ago + 3_600) * SECOND) + turn * 240 * SECOND
                 yield from self.request(f"order-{7_300 + number}", f"user-{number % 23}", begun)
         yield from self.request("order-7781", "ada", self._now - 5_400 * SECOND)
@@ -85,7 +85,7 @@ class Invented:
         shared = {"session_id": session, "user_id": user, "correlation_id": self._id() * 2}
         chance, at = self._chance, begun
         manager = self._id()
-        fails = chance.random() < 0.06 and session != "order-7781"
+        fails = not chance.randrange(16) and session != "order-7781"
         yield self.model(manager, "manager", "gpt-4.1", at, shared)
         at += 2 * SECOND
         for agent, model, tools in (
@@ -231,9 +231,9 @@ def take(url: str, folder: Path, wanted: dict[str, list[tuple[str, int]]]) -> No
         for name, ways in wanted.items():
             for theme, width in ways:
                 page = browser.new_page(
-                    viewport={"width": width, "height": 820 if width > 500 else 844},
+                    viewport={"width": width, "height": 860},
                     color_scheme=theme,  # type: ignore[arg-type] # one of its words
-                    device_scale_factor=1 if width > 500 else 2,
+                    device_scale_factor=2 if width == NARROW else 1,
                 )
                 page.goto(url + PICTURES[name])
                 page.wait_for_selector("#live:not([hidden])")
@@ -241,9 +241,8 @@ def take(url: str, folder: Path, wanted: dict[str, list[tuple[str, int]]]) -> No
                     page.get_by_role("button", name="Check now").click()
                     page.wait_for_selector(".check.whole")
                 page.wait_for_timeout(1_500)
-                page.screenshot(
-                    path=folder / f"{name}-{theme}{'' if width > 500 else '-phone'}.png", full_page=width <= 500
-                )
+                file = f"{name}-{theme}{'-phone' if width == NARROW else ''}.png"
+                page.screenshot(path=folder / file, full_page=width == NARROW)
                 page.close()
         browser.close()
 
@@ -262,9 +261,12 @@ def main(folder: Path | None, place: Path | None) -> None:
             if folder is None:
                 wanted = {name: [] for name, _ in README}
                 for name, theme in README:
-                    wanted[name].append((theme, 1_180))
+                    wanted[name].append((theme, WIDE))
             else:
-                wanted = {name: [("light", 1_280), ("dark", 1_280), ("light", 390), ("dark", 390)] for name in PICTURES}
+                wanted = {
+                    name: [(theme, width) for width in (WIDE, NARROW) for theme in ("light", "dark")]
+                    for name in PICTURES
+                }
             try:
                 take(address(listener, "127.0.0.1"), folder or HERE, wanted)
             finally:
