@@ -111,7 +111,7 @@ class SqliteSource:
     def session_rows(self, wanted: Wanted = NEWEST, *, limit: int | None = None, offset: int = 0) -> Listing:
         """What a list says of sessions: those wanted, in the order wanted."""
         with self._look() as now:
-            if wanted == NEWEST:
+            if wanted == NEWEST and limit is not None:
                 ids = now.newest_sessions(limit, offset, deleted=False)
                 return Listing([_row(now, session_id) for session_id in ids], now.session_count(deleted=False))
             return listing(self._all_rows(now), wanted, limit=limit, offset=offset)
