@@ -75,6 +75,8 @@ def axis(work: Iterable[tuple[float, float]], end_ms: float) -> Axis:
         at = until
     if end > at:
         knots.append((end, 1.0))
+    else:
+        knots[-1] = end, 1.0  # what sums of fractions leave is nothing
     line = Axis(tuple(knots), (), ())
     breaks = tuple(
         Mark((line.place(since) + line.place(until)) / 2, figures.duration(until - since)) for since, until in gaps
@@ -95,7 +97,9 @@ def _breaks(work: list[tuple[float, float]], end: float) -> list[tuple[float, fl
     busy = sum(until - since for since, until in merged)
     edges = [(0.0, 0.0), *merged, (end, end)]
     idle = [(before[1], after[0]) for before, after in pairwise(edges)]
-    return [gap for gap in idle if gap[1] - gap[0] > max(_LEAST_MS, _SHARE * busy)]
+    found = [gap for gap in idle if gap[1] - gap[0] > max(_LEAST_MS, _SHARE * busy)]
+    # Where nothing took any time there is nothing to make room for.
+    return found if end > sum(until - since for since, until in found) else []
 
 
 def _ticks(line: Axis, gaps: list[tuple[float, float]], end: float) -> Iterable[Mark]:
