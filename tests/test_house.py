@@ -184,6 +184,7 @@ TESTED_ELSEWHERE = {
     "cli/start/sitecustomize.py": "cli/test_run.py",
     "export/__init__.py": "export/test_session.py",
     "integrations/__init__.py": "test_frameworks.py",
+    "pages/__init__.py": "pages/test_markup.py",
     "server/__init__.py": "test_house.py",
     "sources/__init__.py": "sources/test_sqlite.py",
     "store/__init__.py": "test_house.py",

@@ -19,6 +19,7 @@ from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph.guard import Guard
+from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.records import Event, Operation
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+    from tachograph.listing import Wanted
     from tachograph.records import Record
     from tachograph.tap import Tap
     from tachograph.views.audit import Entry
@@ -345,6 +347,12 @@ class Ledger:
         """Figures of sessions, the one last active first, ``offset`` of them left out."""
         listed = self._listed(deleted=deleted)[::-1]
         return [self.session_metrics(known) for known in listed[offset : None if limit is None else offset + limit]]
+
+    def session_rows(self, wanted: Wanted = NEWEST, *, limit: int | None = None, offset: int = 0) -> Listing:
+        """What a list says of sessions: those wanted, in the order wanted."""
+        if wanted == NEWEST:
+            return Listing([*map(row, self.session_list(limit=limit, offset=offset))], self.session_count())
+        return listing(map(row, self.session_list()), wanted, limit=limit, offset=offset)
 
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():

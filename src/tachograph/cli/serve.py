@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tachograph.cli import Misuse
-from tachograph.cli.reading import from_option, reading
+from tachograph.cli.reading import audit_key, from_option, reading
 from tachograph.config import TOKEN_VARIABLE
 from tachograph.redact import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tachograph.sources import Source
+    from tachograph.store.verification import Verification
 
 
 @click.command()
@@ -19,9 +27,10 @@ from tachograph.redact import printable
 @click.option("--token-file", metavar="FILE", help=f"Read the token from there; by default from {TOKEN_VARIABLE}.")
 @from_option
 def serve(*, host: str, port: int, token_file: str | None, place: str | None) -> None:
-    """Serve the store over HTTP: REST and live events.
+    """Serve the store over HTTP: pages, REST and live events.
 
-    With a token every request must send it, as `Authorization: Bearer …`; without one only this machine is answered.
+    With a token every request must send it, as `Authorization: Bearer …`, and a browser asks for it; without one only
+    this machine is answered.
     Ctrl-C or SIGTERM stops it.
     """
     try:
@@ -35,7 +44,7 @@ def serve(*, host: str, port: int, token_file: str | None, place: str | None) ->
     def ready(address: str) -> None:
         click.echo(f"Serving {printable(source.place)} at {address}")
         click.echo(
-            "Every request must send the token: Authorization: Bearer …"
+            "A browser asks for the token; every other request must send it: Authorization: Bearer …"
             if token
             else f"Only this machine is answered; to let others in, set {TOKEN_VARIABLE} or give --token-file"
         )
@@ -43,9 +52,27 @@ def serve(*, host: str, port: int, token_file: str | None, place: str | None) ->
 
     with reading(place, make=True) as source:
         try:
-            listen(source, host, port, token, export=session_export, ready=ready)
+            listen(source, host, port, token, export=session_export, verify=_check_of(source), ready=ready)
         except ValueError as error:  # the address, or a token that no header can carry; never the token itself
             raise Misuse(printable(str(error))) from None
+
+
+def _check_of(source: Source) -> Callable[[], Verification] | None:
+    """What checks the audit chains of a store; what is no store has none."""
+    from tachograph.sources.sqlite import SqliteSource  # noqa: PLC0415 - loads SQLite
+
+    if not isinstance(source, SqliteSource):
+        return None
+    from tachograph.store.schema import connect_to_read  # noqa: PLC0415 - likewise
+    from tachograph.store.verification import verify  # noqa: PLC0415 - likewise
+
+    key = audit_key()
+
+    def check() -> Verification:
+        with contextlib.closing(connect_to_read(Path(source.place))) as db:
+            return verify(db, key=key)
+
+    return check
 
 
 def _token(file: str | None) -> str | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.reading import No, audit_key, connected
 from tachograph.redact import printable
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tachograph.config import Config
+    from tachograph.listing import Listing, Wanted
     from tachograph.records import Operation, Record
     from tachograph.views.audit import Entry
     from tachograph.views.session import SessionMetrics
@@ -40,6 +41,9 @@ class Source(Protocol):
 
     def session_list(self, *, limit: int | None = None, offset: int = 0, deleted: bool = False) -> list[SessionMetrics]:
         """Figures of sessions, the one last active first, ``offset`` of them left out."""
+
+    def session_rows(self, wanted: Wanted = ..., *, limit: int | None = None, offset: int = 0) -> Listing:
+        """What a list says of sessions: those ``wanted`` (all of them), in the order wanted (the newest first)."""
 
     def sessions(self) -> list[str]:
         """Ids of all sessions that are not deleted, the one last active last."""

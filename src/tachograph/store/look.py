@@ -48,10 +48,12 @@ class Look:
         self._lives: dict[int, tuple[bool, int]] = {}
 
     # ------------------------------------------------------------------------------------------------ the counters
-    def tally(self, session_id: str | None = None, correlation_id: str | None = None) -> Tally | None:
+    def tally(
+        self, session_id: str | None = None, correlation_id: str | None = None, *, calls: bool = True
+    ) -> Tally | None:
         """The counters of everything, of a session, or of a request within it, as of now; None where nothing is known.
 
-        Its ``requests`` are the newest model calls.
+        Its ``requests`` are the newest model calls; without ``calls``, which take longer than all the rest, none.
         """
         scope = "total" if session_id is None else "session" if correlation_id is None else "request"
         row = self._db.execute(
@@ -66,7 +68,8 @@ class Look:
         else:
             tally = self._tally(row[0])
             made = tally.tokens.requests
-            tally.requests = deque(self._calls(min(made, MAX_REQUESTS), row[1:], session_id, correlation_id))
+            if calls:
+                tally.requests = deque(self._calls(min(made, MAX_REQUESTS), row[1:], session_id, correlation_id))
             tally.evicted_requests = made - len(tally.requests)
         for operation in under_way:
             if operation.end_ns is not None:
@@ -101,6 +104,16 @@ class Look:
         )
         merged = [session_id for _, session_id in heapq.merge(rows, busy, reverse=True)]
         return merged[offset - low :][:limit]
+
+    def versions(self) -> dict[str, int]:
+        """Of each session that is kept and not deleted the version of its counters, which changes whenever they do."""
+        return dict(self._db.execute("SELECT session_id, version FROM counters WHERE scope = 1 AND deleted = 0"))
+
+    def hidden(self, session_id: str) -> bool:
+        """Whether a session is hidden, as it was deleted."""
+        condition = "scope = 1 AND deleted AND session_id = ?"
+        found = self._db.execute(f"SELECT 1 FROM counters WHERE {condition}", (plain(session_id),))  # noqa: S608
+        return found.fetchone() is not None
 
     def session_count(self, *, deleted: bool) -> int:
         """Sessions there are; with ``deleted`` those hidden by deletion too."""
