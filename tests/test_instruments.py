@@ -188,6 +188,7 @@ def test_a_scripted_history_gives_these_figures_of_its_session(ticking: Capture)
     ):
         assert points((ids, value)) == values(ticking, f"tachograph.session.{name}")
     assert points(({}, 1)) == values(ticking, "tachograph.sessions.active")
+    assert points(({"gen_ai.tool.name": "drop"}, 1)) == values(ticking, "tachograph.approvals.pending")
     counts = {"APPROVE": 0, "EDIT": 0, "REJECT": 1, "EXPIRED": 0, "pending": 1}
     assert points(
         *(({**ids, "tachograph.approval.decision": decision}, count) for decision, count in counts.items())
