@@ -208,6 +208,18 @@ def test_approvals_and_costs_are_points(ticking: Capture) -> None:
     assert points((of_model, 0.5)) == values(ticking, "tachograph.cost")
 
 
+def test_switches_that_a_program_reports_are_points(ticking: Capture) -> None:
+    """A hand-over that no agent run stands for counts like one that is a run, in the metric as in the ledger."""
+    tachograph.events.agent_switched("orchestrator", "coder", session_id="s")
+    tachograph.switch("debug", source="coder")
+
+    assert points(
+        ({"tachograph.switch.from": "orchestrator", "tachograph.switch.to": "coder"}, 1),
+        ({"tachograph.switch.from": "coder", "tachograph.switch.to": "debug"}, 1),
+    ) == values(ticking, "tachograph.agent.switches")
+    assert {"orchestrator_to_coder": 1, "coder_to_debug": 1} == ticking.ledger.total().switches
+
+
 def test_every_instrument_is_what_the_table_says(ticking: Capture) -> None:
     """What a reader collects has the name, kind, unit, text, buckets and attributes of its row in the table."""
     scripted(ticking)

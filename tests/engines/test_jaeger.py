@@ -164,10 +164,10 @@ def test_events_are_the_audit_logs(example, backends, ledger, stored):
 
     assert on_spans
     assert logged == on_spans
-    assert on_spans == {id_: kept[id_] for id_ in on_spans if id_ in kept} | {
-        # A hand-over to an agent that is run in this one is told by the run, and the entry made of it.
-        id_: "agent_switched"
-        for id_ in on_spans.keys() - kept.keys()
+    # A hand-over to an agent that is run in this one is told by the run, and so is the entry made of it.
+    assert on_spans == {
+        **dict.fromkeys(on_spans, "agent_switched"),
+        **{id_: kept[id_] for id_ in on_spans.keys() & kept.keys()},
     }
     assert {id_ for id_, record in ledger.items() if isinstance(record, Event) and record.span_id} <= on_spans.keys()
 
