@@ -102,7 +102,7 @@ def test_both_configurations_take_out_the_same():
     assert laptop["processors"]["transform/content"] == fleet["processors"]["transform/content"]
     for statements in laptop["processors"]["transform/content"].values():
         if isinstance(statements, list):
-            assert "|".join(sorted(names.CONTENT_FIELDS)) in "".join(statements)
+            assert "|".join(sorted(names.CONTENT_FIELDS)) in str(statements)
 
 
 @pytest.mark.parametrize("file", DASHBOARDS, ids=lambda file: file.stem)
