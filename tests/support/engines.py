@@ -158,14 +158,14 @@ class Jaeger:
             "query.service_name": service,
             "query.start_time_min": _moment(-86_400),
             "query.start_time_max": _moment(86_400),
-            "query.num_traces": "1500",
+            "query.num_traces": "20000",
         }
         answer = httpx.get(f"{self.api}/api/v3/traces", params=query, timeout=60)
         return [] if answer.status_code == httpx.codes.NOT_FOUND else spans_of(_resources(answer))
 
     def found_by(self, service: str, **tags: str) -> set[str]:
         """Ids of the traces of a service that its page finds by tags: query API v3 has no such question over HTTP."""
-        query = {"service": service, "tags": json.dumps(tags), "lookback": "1d", "limit": "1500"}
+        query = {"service": service, "tags": json.dumps(tags), "lookback": "1d", "limit": "20000"}
         answer = httpx.get(f"{self.api}/api/traces", params=query, timeout=60)
         answer.raise_for_status()
         return {trace["traceID"] for trace in answer.json()["data"]}
