@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from support.engines import CONFIG
+from support.engines import CONFIG, GET
 from tachograph import names
 
 pytestmark = pytest.mark.engines
@@ -125,3 +125,12 @@ def test_dashboards_are_whole(file):
         *(variable["datasource"] for variable in board["templating"]["list"]),
     ):
         assert known[source["uid"]] == source["type"]
+
+
+def test_getting_says_what_is_missing(tmp_path):
+    """`get.sh --have` gets nothing, and says by its exit code that something is missing; a wrong name is named."""
+    assert (1, "") == run(GET, "--have", TACHOGRAPH_ENGINES=str(tmp_path))
+    code, said = run(GET, "--have", "grafana", TACHOGRAPH_ENGINES=str(tmp_path))
+    assert code == 2
+    assert "'grafana'" in said
+    assert [] == list(tmp_path.iterdir())
