@@ -7,8 +7,8 @@
 #   get.sh --have             get nothing; say where they are, and exit with 1 if one is missing
 #   get.sh otelcol jaeger     only these
 #
-# It says one `name<TAB>path` a line. A first build takes two cores some ten minutes, 2 GB of disk for Go's caches and
-# Go 1.26 or later; JOBS=4 lets it use more than two.
+# It says one `name<TAB>path` a line. The first time it needs Go 1.26, twelve minutes of processor time and 6 GB for Go's
+# caches; JOBS=4 lets it use more than two processors.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
