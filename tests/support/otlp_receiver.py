@@ -109,6 +109,7 @@ class ReceivedPoint:
     type: str
     attributes: Attributes
     scope: str
+    resource: Attributes
     value: int | float | None = None
     count: int = 0
     sum: float = 0.0
@@ -177,12 +178,13 @@ def _logs(request: ExportLogsServiceRequest) -> Iterator[ReceivedLog]:
 
 def _points(request: ExportMetricsServiceRequest) -> Iterator[ReceivedPoint]:
     for group in request.resource_metrics:
+        resource = _attributes(group.resource.attributes)
         for scoped in group.scope_metrics:
             for metric in scoped.metrics:
-                yield from _points_of(metric, scoped.scope.name)
+                yield from _points_of(metric, scoped.scope.name, resource)
 
 
-def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
+def _points_of(metric: Metric, scope: str, resource: Attributes) -> Iterator[ReceivedPoint]:
     match metric.WhichOneof("data"):
         case "histogram":
             for bins in metric.histogram.data_points:
@@ -192,6 +194,7 @@ def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
                     type="histogram",
                     attributes=_attributes(bins.attributes),
                     scope=scope,
+                    resource=resource,
                     count=bins.count,
                     sum=bins.sum,
                     bounds=tuple(bins.explicit_bounds),
@@ -200,10 +203,19 @@ def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
         case "sum" | "gauge" as kind:
             for point in (metric.sum if kind == "sum" else metric.gauge).data_points:
                 value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-                yield ReceivedPoint(metric.name, metric.unit, kind, _attributes(point.attributes), scope, value)
+                yield ReceivedPoint(
+                    metric.name, metric.unit, kind, _attributes(point.attributes), scope, resource, value
+                )
         case kind:
             message = f"the receiver does not read {kind} points (metric {metric.name!r})"
             raise ValueError(message)
+
+
+def received(message: Any) -> list[ReceivedSpan | ReceivedLog | ReceivedPoint]:
+    """What a message of OTLP says, a request or a line of a file."""
+    if hasattr(message, "resource_spans"):
+        return list(_spans(message))
+    return list(_logs(message) if hasattr(message, "resource_logs") else _points(message))
 
 
 class _GrpcService(TraceServiceServicer, MetricsServiceServicer, LogsServiceServicer):

@@ -1,0 +1,28 @@
+"""The Collector's file answers as the program's own store does."""
+
+from __future__ import annotations
+
+import pytest
+
+import tachograph
+
+pytestmark = pytest.mark.engines
+
+
+@pytest.mark.parametrize("example", ["quickstart", "agent_runtime", "sop_agents"])
+def test_sessions_read_from_the_collectors_file(backends, examples, example):
+    """A session read from the file that the Collector wrote has the figures, timeline and audit log it had at home."""
+    own = examples[example].source
+    collected = tachograph.read(backends.collector.file)
+
+    for metrics in own.session_list():
+        session = metrics.session_id
+        expected, found = (source.session_metrics(session).to_dict() for source in (own, collected))
+        for said in (expected, found):
+            del said["complete"], said["reasons"]
+        assert expected == found
+        assert own.timeline(session_id=session) == collected.timeline(session_id=session)
+        assert [(entry["event_id"], entry["event_type"]) for entry in own.audit_log(session_id=session)] == [
+            (entry["event_id"], entry["event_type"]) for entry in collected.audit_log(session_id=session)
+        ]
+    collected.close()
