@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from tachograph.server.exports import Export
+    from tachograph.server.receiver import Receiver
     from tachograph.sources import Source
 
 _LIMITS: Final[dict[str, Any]] = {
@@ -70,6 +71,7 @@ def serve(
     token: str | None = None,
     *,
     export: Export | None = None,
+    receiver: Receiver | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Answer what is asked about recorded sessions, until the process is told to stop (SIGINT, SIGTERM).
@@ -80,6 +82,7 @@ def serve(
         port: to listen on; 0 takes a free one.
         token: the secret that every request is to send.
         export: makes the export of a session; without one there is no such endpoint.
+        receiver: takes OTLP in; without one nothing does. It is not closed.
         ready: called with the server's address once it listens.
 
     Raises:
@@ -90,7 +93,7 @@ def serve(
         raise ListenError(
             f"host={host!r}: others can reach that, so a token is needed; give one, or listen on 127.0.0.1"
         )
-    server = Server(create_app(source, token=token, export=export))
+    server = Server(create_app(source, token=token, export=export, receiver=receiver))
     with listening(host, port) as listener:
         if ready is not None:
             ready(address(listener, host))

@@ -1,0 +1,206 @@
+"""What is sent, in which of OTLP's two encodings: checked as far as the answer needs it, and read later.
+
+The sender waits for the check: that it can be decoded, and which spans or log records of it cannot be taken. To turn it
+into records takes thirty times as long, and is done when the sender has gone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from tachograph.sources.otlp import from_json, from_protobuf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tachograph.spans import Batch, ReadLog, ReadSpan
+
+Signal = Literal["traces", "logs", "metrics"]
+
+_TRACE: Final = 16
+_SPAN: Final = 8
+_NO_SPAN: Final = bytes(_SPAN)
+_TOO_LATE: Final = 2**63
+"""Nanoseconds since 1970 that a store cannot hold: the year 2262."""
+
+_SHOWN: Final = 3
+"""Faults that are told of in an answer."""
+
+
+class UndecodableError(ValueError):
+    """The bytes are no request of OTLP; the text says why."""
+
+
+class Sent(NamedTuple):
+    """A request as it was sent: what kind of telemetry, whether in JSON (else in protobuf), the bytes."""
+
+    signal: Signal
+    is_json: bool
+    body: bytes
+
+
+class Checked(NamedTuple):
+    """What can be taken of a request: how many spans, log records or data points, how many not, and why."""
+
+    taken: int
+    refused: int = 0
+    why: str = ""
+
+
+def check(sent: Sent) -> Checked:
+    """Whether a request can be read, and how much of it.
+
+    Raises:
+        UndecodableError: for one that cannot be read at all.
+    """
+    return _checked_json(sent) if sent.is_json else _PROTOBUF[sent.signal](sent.body)
+
+
+def batches(sent: Sent) -> list[Batch]:
+    """What a request that was checked reports, without what was refused."""
+    if sent.is_json:
+        found = from_json.batches(_document(sent.body))
+    else:
+        found = (from_protobuf.of_logs if sent.signal == "logs" else from_protobuf.of_traces)(sent.body)
+    return [
+        batch._replace(
+            spans=[span for span in batch.spans if _span_fault(span) is None],
+            logs=[log for log in batch.logs if _log_fault(log) is None],
+        )
+        for batch in found
+    ]
+
+
+def _span_fault(span: ReadSpan) -> str | None:
+    """Why a span that could be read is not taken; None for one that is. See :func:`_checked_spans`."""
+    if span.span_id == _NO_SPAN.hex():
+        return _NAMELESS
+    if span.end_ns is None:
+        return _NOT_ENDED
+    return _LATE if max(span.start_ns, span.end_ns) >= _TOO_LATE else None
+
+
+def _log_fault(log: ReadLog) -> str | None:
+    return _LATE if log.timestamp_ns >= _TOO_LATE else None
+
+
+_NAMELESS: Final = "has no trace id or no span id"
+_NOT_ENDED: Final = "has no end"
+_LATE: Final = "has a moment after the year 2262"
+
+
+# ------------------------------------------------------------------------------------------------------ protobuf
+def _decoded(kind: Any, body: bytes) -> Any:
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise UndecodableError(f"the body, {len(body):,} bytes, is no OTLP request in protobuf") from None
+
+
+def _checked_spans(body: bytes) -> Checked:
+    taken = 0
+    faults: list[str] = []
+    for group in _decoded(TracesData, body).resource_spans:
+        for part in group.scope_spans:
+            for span in part.spans:
+                # The sender waits for this, so the parts of a good span are looked at once, and no more than that.
+                end_ns = span.end_time_unix_nano
+                if end_ns and (end_ns | span.start_time_unix_nano) < _TOO_LATE and len(span.trace_id) == _TRACE:
+                    span_id = span.span_id
+                    if len(span_id) == _SPAN and span_id != _NO_SPAN:
+                        taken += 1
+                        continue
+                has_ids = len(span.trace_id) == _TRACE and len(span.span_id) == _SPAN and span.span_id != _NO_SPAN
+                fault = _NAMELESS if not has_ids else _LATE if end_ns else _NOT_ENDED
+                faults.append(f"span {taken + len(faults) + 1}: {fault}")
+    return _outcome(taken, faults)
+
+
+def _checked_logs(body: bytes) -> Checked:
+    taken = 0
+    faults: list[str] = []
+    for group in _decoded(LogsData, body).resource_logs:
+        for part in group.scope_logs:
+            for log in part.log_records:
+                if (log.time_unix_nano or log.observed_time_unix_nano) < _TOO_LATE:
+                    taken += 1
+                else:
+                    faults.append(f"log record {taken + len(faults) + 1}: {_LATE}")
+    return _outcome(taken, faults)
+
+
+def _checked_points(body: bytes) -> Checked:
+    points = 0
+    for group in _decoded(MetricsData, body).resource_metrics:
+        for part in group.scope_metrics:
+            for metric in part.metrics:
+                kind = metric.WhichOneof("data")
+                points += len(getattr(metric, kind).data_points) if kind else 0
+    return _no_metrics(points)
+
+
+_PROTOBUF: Final[dict[Signal, Callable[[bytes], Checked]]] = {
+    "traces": _checked_spans,
+    "logs": _checked_logs,
+    "metrics": _checked_points,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------- JSON
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (RecursionError, ValueError) as error:
+        why = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise UndecodableError(f"the body is no JSON: {why}") from None
+    if type(document) is not dict:
+        raise UndecodableError(f"the body is a JSON {type(document).__name__}, where an object is expected")
+    return document
+
+
+def _checked_json(sent: Sent) -> Checked:
+    document = _document(sent.body)
+    if sent.signal == "metrics":
+        return _no_metrics(_points_in(document))
+    try:
+        found = from_json.batches(document)
+    except ValueError as error:
+        raise UndecodableError(f"the body {error}") from None
+    faults = [fault for batch in found for fault in batch.refused]
+    taken = 0
+    for batch in found:
+        told = [*map(_span_fault, batch.spans), *map(_log_fault, batch.logs)]
+        taken += told.count(None)
+        faults += [f"{'log record' if batch.has_logs else 'span'} {n}: {why}" for n, why in enumerate(told, 1) if why]
+    beside = [fault for batch in found for fault in batch.faults]
+    if beside and not taken and not faults:
+        raise UndecodableError(f"the body is no OTLP request: {beside[0]}")
+    return _outcome(taken, faults, beside)
+
+
+def _points_in(document: dict[str, Any]) -> int:
+    """Data points, as far as they can be counted: none of them is kept."""
+
+    def inside(parents: list[Any], name: str) -> list[Any]:
+        lists = (parent.get(name) for parent in parents if type(parent) is dict)
+        return [item for items in lists if type(items) is list for item in items]
+
+    metrics = inside(inside(inside([document], "resourceMetrics"), "scopeMetrics"), "metrics")
+    return len(inside([data for metric in metrics if type(metric) is dict for data in metric.values()], "dataPoints"))
+
+
+# -------------------------------------------------------------------------------------------------------- people
+def _outcome(taken: int, faults: list[str], beside: list[str] | None = None) -> Checked:
+    told = [*faults, *(beside or ())]
+    more = f"; … {len(told) - _SHOWN:,} more" if len(told) > _SHOWN else ""
+    return Checked(taken, len(faults), "; ".join(told[:_SHOWN]) + more)
+
+
+def _no_metrics(points: int) -> Checked:
+    return Checked(0, points, "metrics are not kept: figures are made of spans" if points else "")
