@@ -82,13 +82,17 @@ def _receiver(source: Source, *, wanted: bool) -> Iterator[Receiver | None]:
         yield None
         return
     try:
-        receiver = Receiver(source, settings(), complain=lambda said: click.echo(f"tachograph: {said}", err=True))
+        receiver = Receiver(source, settings(), complain=_warn)
     except ValueError as error:
         click.echo(f"No OTLP is taken in: {printable(str(error))}")
         yield None
         return
     with contextlib.closing(receiver):
         yield receiver
+
+
+def _warn(said: str) -> None:
+    click.echo(f"Warning: {printable(said)}", err=True)
 
 
 def _where(address: str, token: str | None) -> str:
