@@ -81,12 +81,13 @@ def nested(levels: int) -> bytes:
     """A request in protobuf whose one attribute is a list in a list and so on."""
     value = b""
     for _ in range(levels):
-        value = _field(5, _field(1, value))
-    attribute = _field(9, _field(1, b"deep") + _field(2, value))
-    return _field(1, _field(2, _field(2, attribute)))
+        value = field(5, field(1, value))
+    attribute = field(9, field(1, b"deep") + field(2, value))
+    return field(1, field(2, field(2, attribute)))
 
 
-def _field(number: int, content: bytes) -> bytes:
+def field(number: int, content: bytes) -> bytes:
+    """A message, text or bytes as a field of a message in protobuf."""
     size, length = len(content), b""
     while size > 127:
         length += bytes([size & 127 | 128])

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from support.otlp_files import METRICS, RECORDS, as_messages, requests
-from support.sent import CHAT, as_json, as_protobuf, nested, request, span
+from support.sent import CHAT, as_json, as_protobuf, field, nested, request, span
 from tachograph.server.receiver.wire import Checked, Sent, UndecodableError, batches, check
 
 ENCODINGS = pytest.mark.parametrize("encoded", [as_json, as_protobuf], ids=["json", "protobuf"])
@@ -128,3 +128,20 @@ def test_few_of_many_faults_are_told():
 
     assert (0, 50) == checked[:2]
     assert checked.why.endswith("… 47 more")
+
+
+@pytest.mark.parametrize(
+    ("sent", "what"),
+    [
+        (Sent("traces", is_json=False, body=b"\x0a\x00" * 10_001), "resources and scopes"),
+        (Sent("logs", is_json=False, body=field(1, b"\x12\x00" * 10_000)), "resources and scopes"),
+        (Sent("traces", is_json=False, body=field(1, field(2, b"\x12\x00" * 100_001))), "spans"),
+        (Sent("metrics", is_json=False, body=field(1, field(2, b"\x12\x00" * 100_001))), "metrics"),
+        (Sent("traces", is_json=True, body=b'{"resourceSpans":[' + b"{}," * 1_000_000 + b"{}]}"), "objects and lists"),
+        (Sent("traces", is_json=True, body=b"[" * 1_000_001), "objects and lists"),
+    ],
+)
+def test_very_many_of_very_little_is_refused(sent, what):
+    """What is small as it is sent, and would take seconds or gigabytes to look at, is not looked at."""
+    with pytest.raises(UndecodableError, match=rf"the body has more than [\d,]+ {what}; send fewer"):
+        check(sent)

@@ -29,6 +29,15 @@ _NO_SPAN: Final = bytes(_SPAN)
 _TOO_LATE: Final = 2**63
 """Nanoseconds since 1970 that a store cannot hold: the year 2262."""
 
+_MOST_ITEMS: Final = 100_000
+"""Spans or log records in a request in protobuf."""
+
+_MOST_PARTS: Final = 10_000
+"""Resources and scopes that they are of: empty ones take two bytes each, and all the time there is."""
+
+_MOST_OBJECTS: Final = 1_000_000
+"""Objects and lists in a request in JSON; empty ones likewise, and thirty times their size in memory."""
+
 _SHOWN: Final = 3
 """Faults that are told of in an answer."""
 
@@ -103,45 +112,55 @@ def _decoded(kind: Any, body: bytes) -> Any:
         raise UndecodableError(f"the body, {len(body):,} bytes, is no OTLP request in protobuf") from None
 
 
+def _parts(groups: Any, parts: str, items: str) -> list[Any]:
+    """What scopes report, of all resources; refused where it is more than anybody reports at once."""
+    count = len(groups)
+    if count <= _MOST_PARTS:
+        count += sum(len(getattr(group, parts)) for group in groups)
+    if count > _MOST_PARTS:
+        raise UndecodableError(f"the body has more than {_MOST_PARTS:,} resources and scopes; send fewer at once")
+    found = [part for group in groups for part in getattr(group, parts)]
+    if sum(len(getattr(part, items)) for part in found) > _MOST_ITEMS:
+        raise UndecodableError(f"the body has more than {_MOST_ITEMS:,} {items}; send fewer at once")
+    return found
+
+
 def _checked_spans(body: bytes) -> Checked:
     taken = 0
     faults: list[str] = []
-    for group in _decoded(TracesData, body).resource_spans:
-        for part in group.scope_spans:
-            for span in part.spans:
-                # The sender waits for this, so the parts of a good span are looked at once, and no more than that.
-                end_ns = span.end_time_unix_nano
-                if end_ns and (end_ns | span.start_time_unix_nano) < _TOO_LATE and len(span.trace_id) == _TRACE:
-                    span_id = span.span_id
-                    if len(span_id) == _SPAN and span_id != _NO_SPAN:
-                        taken += 1
-                        continue
-                has_ids = len(span.trace_id) == _TRACE and len(span.span_id) == _SPAN and span.span_id != _NO_SPAN
-                fault = _NAMELESS if not has_ids else _LATE if end_ns else _NOT_ENDED
-                faults.append(f"span {taken + len(faults) + 1}: {fault}")
+    for part in _parts(_decoded(TracesData, body).resource_spans, "scope_spans", "spans"):
+        for span in part.spans:
+            # The sender waits for this, so what a good span has is looked at once, and no more of it.
+            end_ns = span.end_time_unix_nano
+            if end_ns and (end_ns | span.start_time_unix_nano) < _TOO_LATE and len(span.trace_id) == _TRACE:
+                span_id = span.span_id
+                if len(span_id) == _SPAN and span_id != _NO_SPAN:
+                    taken += 1
+                    continue
+            has_ids = len(span.trace_id) == _TRACE and len(span.span_id) == _SPAN and span.span_id != _NO_SPAN
+            fault = _NAMELESS if not has_ids else _LATE if end_ns else _NOT_ENDED
+            faults.append(f"span {taken + len(faults) + 1}: {fault}")
     return _outcome(taken, faults)
 
 
 def _checked_logs(body: bytes) -> Checked:
     taken = 0
     faults: list[str] = []
-    for group in _decoded(LogsData, body).resource_logs:
-        for part in group.scope_logs:
-            for log in part.log_records:
-                if (log.time_unix_nano or log.observed_time_unix_nano) < _TOO_LATE:
-                    taken += 1
-                else:
-                    faults.append(f"log record {taken + len(faults) + 1}: {_LATE}")
+    for part in _parts(_decoded(LogsData, body).resource_logs, "scope_logs", "log_records"):
+        for log in part.log_records:
+            if (log.time_unix_nano or log.observed_time_unix_nano) < _TOO_LATE:
+                taken += 1
+            else:
+                faults.append(f"log record {taken + len(faults) + 1}: {_LATE}")
     return _outcome(taken, faults)
 
 
 def _checked_points(body: bytes) -> Checked:
     points = 0
-    for group in _decoded(MetricsData, body).resource_metrics:
-        for part in group.scope_metrics:
-            for metric in part.metrics:
-                kind = metric.WhichOneof("data")
-                points += len(getattr(metric, kind).data_points) if kind else 0
+    for part in _parts(_decoded(MetricsData, body).resource_metrics, "scope_metrics", "metrics"):
+        for metric in part.metrics:
+            kind = metric.WhichOneof("data")
+            points += len(getattr(metric, kind).data_points) if kind else 0
     return _no_metrics(points)
 
 
@@ -154,6 +173,8 @@ _PROTOBUF: Final[dict[Signal, Callable[[bytes], Checked]]] = {
 
 # ---------------------------------------------------------------------------------------------------------- JSON
 def _document(body: bytes) -> dict[str, Any]:
+    if body.count(b"{") + body.count(b"[") > _MOST_OBJECTS:
+        raise UndecodableError(f"the body has more than {_MOST_OBJECTS:,} objects and lists; send fewer spans at once")
     try:
         document = json.loads(body)
     except (RecursionError, ValueError) as error:
