@@ -25,6 +25,7 @@ LARGEST: Final = 64 * 1024
 _LONGEST: Final = 200
 """Characters of a name."""
 
+_NESTED: Final = frozenset({list, tuple, dict})
 _COUNTED_BY: Final = frozenset({names.RECOVERED, names.SWITCH_FROM, names.SWITCH_TO, "from_agent", "to_agent"})
 """What is counted by name, and not by the name of its record."""
 
@@ -66,7 +67,11 @@ def _short(text: str) -> str:
 def _within(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not _COUNTED_BY.isdisjoint(values):
         values = {name: _shortened(value) if name in _COUNTED_BY else value for name, value in values.items()}
-    if weight(values, LARGEST) <= LARGEST:
+    total = 0
+    for name, value in values.items():  # at once, as nearly all are texts and numbers
+        kind = type(value)
+        total += len(name) + (len(value) if kind is str else weight(value, LARGEST) if kind in _NESTED else 8)
+    if total <= LARGEST:
         return values
     share = LARGEST // max(1, min(len(values), LARGEST // _LONGEST))
     kept = [*values.items()][: LARGEST // share]

@@ -111,13 +111,9 @@ class Receiver:
         with self._lock:
             if self._closed:
                 return False
-            self._counts.update(
-                {
-                    "requests": 1,
-                    "log_records" if sent.signal == "logs" else "spans": checked.taken,
-                    "refused": checked.refused,
-                }
-            )
+            self._counts["requests"] += 1
+            self._counts["log_records" if sent.signal == "logs" else "spans"] += checked.taken
+            self._counts["refused"] += checked.refused
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tachograph-receiver", daemon=True)
                 self._thread.start()

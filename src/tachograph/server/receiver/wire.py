@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from tachograph.sources.otlp import from_json, from_protobuf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tachograph.spans import Batch, ReadLog, ReadSpan
 
@@ -129,18 +129,33 @@ def _checked_spans(body: bytes) -> Checked:
     taken = 0
     faults: list[str] = []
     for part in _parts(_decoded(TracesData, body).resource_spans, "scope_spans", "spans"):
-        for span in part.spans:
-            # The sender waits for this, so what a good span has is looked at once, and no more of it.
-            end_ns = span.end_time_unix_nano
-            if end_ns and (end_ns | span.start_time_unix_nano) < _TOO_LATE and len(span.trace_id) == _TRACE:
-                span_id = span.span_id
-                if len(span_id) == _SPAN and span_id != _NO_SPAN:
-                    taken += 1
-                    continue
-            has_ids = len(span.trace_id) == _TRACE and len(span.span_id) == _SPAN and span.span_id != _NO_SPAN
-            fault = _NAMELESS if not has_ids else _LATE if end_ns else _NOT_ENDED
-            faults.append(f"span {taken + len(faults) + 1}: {fault}")
+        # The sender waits for this, so it is the least that tells good spans from bad ones.
+        spans = part.spans
+        bad = [
+            span
+            for span in spans
+            if not (
+                0 < span.end_time_unix_nano < _TOO_LATE
+                and span.start_time_unix_nano < _TOO_LATE
+                and len(span.trace_id) == _TRACE
+                and len(span_id := span.span_id) == _SPAN
+                and span_id != _NO_SPAN
+            )
+        ]
+        taken += len(spans) - len(bad)
+        faults += [f"span {number}: {fault}" for number, fault in _faults(spans)] if bad else []
     return _outcome(taken, faults)
+
+
+def _faults(spans: Any) -> Iterator[tuple[int, str]]:
+    """Which of some spans are bad, and why."""
+    for number, span in enumerate(spans, 1):
+        if len(span.trace_id) != _TRACE or len(span.span_id) != _SPAN or span.span_id == _NO_SPAN:
+            yield number, _NAMELESS
+        elif not span.end_time_unix_nano:
+            yield number, _NOT_ENDED
+        elif max(span.end_time_unix_nano, span.start_time_unix_nano) >= _TOO_LATE:
+            yield number, _LATE
 
 
 def _checked_logs(body: bytes) -> Checked:
