@@ -185,6 +185,7 @@ TESTED_ELSEWHERE = {
     "export/__init__.py": "export/test_session.py",
     "integrations/__init__.py": "test_frameworks.py",
     "server/__init__.py": "test_house.py",
+    "server/receiver/__init__.py": "server/receiver/test_routes.py",
     "sources/__init__.py": "sources/test_sqlite.py",
     "store/__init__.py": "test_house.py",
     "views/__init__.py": "test_house.py",

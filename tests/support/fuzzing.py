@@ -248,7 +248,7 @@ async def run(receiver: Receiver, count: int, seed: int) -> Taking:
     for signal, is_json, packed, body in inputs(count, seed):
         await taking.take(signal, body, is_json=is_json, packed=packed)
         if receiver.room.taken > receiver.room.size // 4:
-            assert receiver.settle(120)
+            assert receiver.settle(600), receiver.stats()
     return taking
 
 

@@ -107,6 +107,15 @@ def test_at_the_end_nobody_is_waited_for(belongs):
     assert {2: "a"} == by_number(belongs.patient(math.inf))
 
 
+def test_one_that_waits_and_comes_again_waits_once(belongs):
+    """A retry of what waits is known by its id, and counted."""
+    for _ in range(3):
+        assert {} == take(belongs, span(2, CHAT, parent=1))
+
+    assert (1, 2) == (len(belongs), belongs.again)
+    assert {2: "a"} == take(belongs, span(1, {**NOTHING, IN: "a"}))
+
+
 def test_few_may_wait(belongs, monkeypatch):
     """When too many wait, by number or by weight, the trace of which there is no news for longest is taken as it is."""
     monkeypatch.setattr(belonging, "_MOST_WAITING", 2)

@@ -49,11 +49,11 @@ class _Place(NamedTuple):
 
 
 class _Trace:
-    """The spans of one trace that wait."""
+    """The spans of one trace that wait, and for which span each does: one around it that has not come."""
 
     def __init__(self) -> None:
-        self.spans: list[ReadSpan] = []
-        self.weight = 0
+        self.spans: dict[str, ReadSpan] = {}
+        self.inside: dict[str, list[str]] = {}
         self.until = 0.0
 
 
@@ -74,6 +74,7 @@ class Belonging:
         self._count = 0
         self._weight = 0
         self.passed_over = 0
+        self.again = 0
         self.failed = 0
 
     def __len__(self) -> int:
@@ -94,7 +95,6 @@ class Belonging:
         """
         everywhere = resource.get(names.SESSION_ID)
         found: list[Operation] = []
-        touched: dict[str, None] = {}
         for span in spans:
             if everywhere and names.SESSION_ID not in span.attributes:
                 span = _in_session(span, everywhere)  # noqa: PLW2901 - the same span
@@ -104,15 +104,14 @@ class Belonging:
                 continue
             said = _said(span, operation)
             self._remember(span, said)
-            touched[span.trace_id] = None
             if operation is not None and said is not None:
                 found.append(operation)
             elif operation is not None or telling(span.attributes):
-                self._wait(span)
+                found += self._settled(span)
             else:
                 self.passed_over += 1
-        for trace_id in touched:
-            found += self._settled(trace_id, now)
+            if span.trace_id in self._waiting:
+                found += self._news(span, now)
         while self._count > _MOST_WAITING or self._weight > _WEIGHTIEST:
             found += self._give_up(next(iter(self._waiting)))
         return found
@@ -146,62 +145,61 @@ class Belonging:
             if len(self._sessions) > _REMEMBERED:
                 self._sessions.popitem(last=False)
 
-    def _around(self, span: ReadSpan) -> tuple[str | None, bool]:
-        """The session that the nearest span around one names, and whether none nearer can still come."""
-        place: _Place | None = _Place(span.parent_id, None)
+    def _around(self, span: ReadSpan) -> tuple[str | None, str | None]:
+        """The session that the nearest span around one names; or the span around it that would have to come first."""
+        parent_id = span.parent_id
         for _ in range(_DEEPEST):
-            if place is None:
-                return None, False
-            if place.session_id is not None:
-                return place.session_id, True
-            if place.parent_id is None:
-                return self._sessions.get(span.trace_id), True
-            place = self._places.get((span.trace_id, place.parent_id))
-        return None, False
+            if parent_id is None:
+                return self._sessions.get(span.trace_id), None
+            place = self._places.get((span.trace_id, parent_id))
+            if place is None or place.session_id is not None:
+                return (None, parent_id) if place is None else (place.session_id, None)
+            parent_id = place.parent_id
+        return None, parent_id  # in a ring there is no end to it
 
     # ---------------------------------------------------------------------------------------------------- waiting
-    def _wait(self, span: ReadSpan) -> None:
+    def _settled(self, span: ReadSpan) -> list[Operation]:
+        """A span that does not say its session, if that is known; else it waits."""
+        session_id, missing = self._around(span)
+        if missing is None:
+            return self._read_in(span, session_id)
         trace = self._waiting.setdefault(span.trace_id, _Trace())
-        heavy = weight(span.attributes, _HEAVY)
-        trace.spans.append(span)
-        trace.weight += heavy
-        self._count += 1
-        self._weight += heavy
+        if span.span_id in trace.spans:
+            self.again += 1
+        else:
+            trace.spans[span.span_id] = span
+            trace.inside.setdefault(missing, []).append(span.span_id)
+            self._count += 1
+            self._weight += weight(span.attributes, _HEAVY)
+        return []
 
-    def _settled(self, trace_id: str, now: float) -> list[Operation]:
-        """Those of a trace, of which there is news, that need not wait any more."""
-        trace = self._waiting.get(trace_id)
-        if trace is None:
-            return []
-        left: list[ReadSpan] = []
+    def _news(self, come: ReadSpan, now: float) -> list[Operation]:
+        """What waited for a span that has come, if that is all it waited for. The others wait for a while longer."""
+        trace = self._waiting[come.trace_id]
         found: list[Operation] = []
-        for span in trace.spans:
-            session_id, certain = self._around(span)
-            if certain:
-                found += self._read_in(span, session_id)
-            else:
-                left.append(span)
-        self._drop(trace_id)
-        for span in left:
-            self._wait(span)
-        if left:
-            self._waiting[trace_id].until = now + PATIENCE
+        for span_id in trace.inside.pop(come.span_id, ()):
+            span = trace.spans.pop(span_id)
+            self._forget(span)
+            found += self._settled(span)
+        if trace.spans:
+            trace.until = now + PATIENCE
+            self._waiting.move_to_end(come.trace_id)
+        else:
+            del self._waiting[come.trace_id]
         return found
+
+    def _forget(self, span: ReadSpan) -> None:
+        self._count -= 1
+        self._weight -= weight(span.attributes, _HEAVY)
 
     def _give_up(self, trace_id: str) -> list[Operation]:
         """Wait for nobody in this trace any more: its session is that which any of its spans has named."""
         known = self._sessions.get(trace_id)
-        return [
-            operation
-            for span in self._drop(trace_id)
-            for operation in self._read_in(span, self._around(span)[0] or known)
-        ]
-
-    def _drop(self, trace_id: str) -> list[ReadSpan]:
-        trace = self._waiting.pop(trace_id)
-        self._count -= len(trace.spans)
-        self._weight -= trace.weight
-        return trace.spans
+        found: list[Operation] = []
+        for span in self._waiting.pop(trace_id).spans.values():
+            self._forget(span)
+            found += self._read_in(span, self._around(span)[0] or known)
+        return found
 
 
 def _said(span: ReadSpan, operation: Operation | None) -> str | None:

@@ -168,6 +168,7 @@ class Receiver:
             counts = {name: self._counts[name] for name in _COUNTED}
         return {
             **counts,
+            "duplicates": counts["duplicates"] + self._belonging.again,
             "failed": counts["failed"] + self._belonging.failed,
             "passed_over": self._belonging.passed_over,
             "waiting_bytes": self.room.taken,
