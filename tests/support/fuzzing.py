@@ -92,7 +92,7 @@ def inputs(count: int, seed: int) -> Iterator[tuple[Signal, bool, bool, bytes]]:
         signal, body = _json(chance) if is_json else _message(chance)
         if chance.random() < 0.5:  # else it is sent again, more or less
             body = body.replace(*_another_id(number, is_json=is_json))
-        packed = chance.random() < 0.1
+        packed = len(body) < 50_000 and chance.random() < 0.1
         yield signal, is_json, packed, _packed(body, chance) if packed else body
 
 
@@ -130,8 +130,7 @@ def _json(chance: random.Random) -> tuple[Signal, bytes]:
 
 def _swap(document: Any, chance: random.Random) -> None:
     """Put something odd somewhere into a document."""
-    places = [*_places(document)]
-    inside, key = chance.choice(places)
+    inside, key = _place(document, chance)
     if chance.random() < 0.2 and isinstance(inside[key], str):
         inside[key] = chance.choice(WORDS)
     elif chance.random() < 0.1 and isinstance(inside[key], list):
@@ -140,11 +139,13 @@ def _swap(document: Any, chance: random.Random) -> None:
         inside[key] = copy.deepcopy(chance.choice(ODD))
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from _places(value[key])
+def _place(document: Any, chance: random.Random) -> tuple[Any, Any]:
+    """Anywhere in a document, rather deep inside."""
+    inside, key = document, chance.choice([*document])
+    while chance.random() < 0.95 and isinstance(inside[key], (dict, list)) and inside[key]:
+        inside = inside[key]
+        key = chance.choice([*inside]) if isinstance(inside, dict) else chance.randrange(len(inside))
+    return inside, key
 
 
 def _message(chance: random.Random) -> tuple[Signal, bytes]:
