@@ -186,6 +186,7 @@ TESTED_ELSEWHERE = {
     "integrations/__init__.py": "test_frameworks.py",
     "pages/__init__.py": "pages/test_markup.py",
     "server/__init__.py": "test_house.py",
+    "server/receiver/__init__.py": "server/receiver/test_routes.py",
     "sources/__init__.py": "sources/test_sqlite.py",
     "store/__init__.py": "test_house.py",
     "views/__init__.py": "test_house.py",

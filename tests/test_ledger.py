@@ -749,3 +749,14 @@ def test_what_has_long_been_waiting_is_not_what_is_newest() -> None:
         ledger.apply(operation(100 + number, at=number * 1_000, session=f"s{number}"))
     assert ["s3", "s4"] == [session_id for session_id, *_ in ledger.recent(2)]
     assert ["s1", "s2", "s3", "s4"] == ledger.sessions()
+
+
+def test_what_is_known_can_be_asked():
+    """Of ids those are known whose records have ended or happened; what is open is not yet."""
+    ledger = Ledger()
+    ledger.apply(operation(1))
+    ledger.apply(operation(2, took=None))
+    ledger.apply(event(3, "agent_switched", from_agent="a", to_agent="b"))
+
+    records = [operation(1), operation(2), event(3, "agent_switched"), operation(4)]
+    assert {records[0].id, records[2].id} == ledger.known(record.id for record in records)

@@ -29,7 +29,7 @@ from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from tachograph.listing import Wanted
@@ -246,6 +246,11 @@ class Ledger:
                 self._hidden.add(operation_id)
             self._history = deque(record for record in self._history if record.session_id != session_id)
             return known
+
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those among the ids of records that the ledger has, of those it had last: applying them changes nothing."""
+        with self._reading():
+            return {id_ for id_ in ids if id_ in self._known}
 
     # ------------------------------------------------------------------------------------------------- reading
     @contextlib.contextmanager

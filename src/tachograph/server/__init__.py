@@ -9,6 +9,7 @@ from __future__ import annotations
 try:
     from tachograph.server.app import create_app
     from tachograph.server.listen import ListenError, serve
+    from tachograph.server.receiver import Receiver
 except ModuleNotFoundError as error:
     if error.name not in ("anyio", "fastapi", "jinja2", "starlette", "uvicorn"):
         raise
@@ -17,4 +18,4 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
-__all__ = ["ListenError", "create_app", "serve"]
+__all__ = ["ListenError", "Receiver", "create_app", "serve"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tachograph.server.checking import Verify
     from tachograph.server.exports import Export
+    from tachograph.server.receiver import Receiver
     from tachograph.sources import Source
 
 _LIMITS: Final[dict[str, Any]] = {
@@ -72,6 +73,7 @@ def serve(
     *,
     export: Export | None = None,
     verify: Verify | None = None,
+    receiver: Receiver | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Answer what is asked about recorded sessions, until the process is told to stop (SIGINT, SIGTERM).
@@ -83,6 +85,7 @@ def serve(
         token: the secret that every request is to send.
         export: makes the export of a session; without one there is no such endpoint.
         verify: checks whether somebody has touched the audit log.
+        receiver: takes OTLP in; without one nothing does. It is not closed.
         ready: called with the server's address once it listens.
 
     Raises:
@@ -93,7 +96,7 @@ def serve(
         raise ListenError(
             f"host={host!r}: others can reach that, so a token is needed; give one, or listen on 127.0.0.1"
         )
-    server = Server(create_app(source, token=token, export=export, verify=verify))
+    server = Server(create_app(source, token=token, export=export, verify=verify, receiver=receiver))
     with listening(host, port) as listener:
         if ready is not None:
             ready(address(listener, host))

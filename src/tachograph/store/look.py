@@ -112,7 +112,7 @@ class Look:
     def hidden(self, session_id: str) -> bool:
         """Whether a session is hidden, as it was deleted."""
         condition = "scope = 1 AND deleted AND session_id = ?"
-        found = self._db.execute(f"SELECT 1 FROM counters WHERE {condition}", (plain(session_id),))  # noqa: S608
+        found = self._db.execute(f"SELECT 1 FROM counters WHERE {condition}", (as_stored(session_id),))  # noqa: S608
         return found.fetchone() is not None
 
     def session_count(self, *, deleted: bool) -> int:
@@ -169,7 +169,7 @@ class Look:
 
     def ended(self, operation_id: str) -> Record | None:
         """The record with this id, if it is stored and was not deleted for good."""
-        row = self._db.execute("SELECT body FROM records WHERE id = ?", (plain(operation_id),)).fetchone()
+        row = self._db.execute("SELECT body FROM records WHERE id = ?", (as_stored(operation_id),)).fetchone()
         return None if row is None or row[0] is None else self._record(row[0])
 
     def newest(
