@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -13,7 +15,7 @@ from tachograph.server.app import create_app
 from tachograph.server.auth import loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fastapi import FastAPI
 
@@ -100,8 +102,21 @@ def serve(
     with listening(host, port) as listener:
         if ready is not None:
             ready(address(listener, host))
-        with contextlib.suppress(KeyboardInterrupt):  # how it is told to stop
+        with _until_told_to_stop():
             server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _until_told_to_stop() -> Iterator[None]:
+    """Go on after the block when a signal has ended it: the server raises it anew, and there are things to finish."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def listening(host: str, port: int) -> socket.socket:
