@@ -211,7 +211,7 @@ def made(path: Path) -> Writer:
         record(HERE.parent / program, path)
     quickstart = [sys.executable, str(HERE.parent / "quickstart.py")]
     environ = {**os.environ, "TACHOGRAPH_STORE": str(path)}
-    subprocess.run(quickstart, env=environ, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own program
+    subprocess.run(quickstart, env=environ, cwd=path.parent, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own program
     invented = Invented(time.time_ns())
     writer = Writer(path)
     writer.append(sorted(invented.records(), key=lambda one: getattr(one, "end_ns", 0) or one[4]), invented.under_way())
