@@ -126,7 +126,7 @@ def test_exported_usage_is_the_bill(captured: Capture, server: ScriptedLLM) -> N
 
 
 def test_program(tmp_path: Path) -> None:
-    """The program prints answer, summary, audit log, timeline, a count that equals the bill, and where to see it all."""
+    """The program prints answer, summary, log, timeline, a count that equals the bill, and where all of it is seen."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "OTEL_"))}
     ran = subprocess.run(
         [sys.executable, str(EXAMPLES / "quickstart.py")],

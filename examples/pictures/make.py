@@ -50,7 +50,7 @@ PICTURES = {
     "totals": "/totals",
 }
 WIDE, NARROW = 1_280, 390
-README = (("session", "light"), ("session", "dark"), ("sessions", "light"))
+README = (("session", "light"), ("session", "dark"), ("totals", "light"))
 PRICES = {"gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "o4-mini": (1.1, 4.4)}
 
 
@@ -93,7 +93,7 @@ class Invented:
             ("writer", "o4-mini", ("write_file",)),
         ):
             run, since = self._id(), at
-            for tool in tools if not asked or agent == "writer" else (*tools, "search_orders"):
+            for tool in tools[: 2 if asked else 1] if session == "order-7781" else tools:
                 yield (call := self.model(run, agent, model, at, shared))
                 at = call.end_ns or at
                 if tool == "write_file" and asked:
@@ -231,7 +231,7 @@ def take(url: str, folder: Path, wanted: dict[str, list[tuple[str, int]]]) -> No
         for name, ways in wanted.items():
             for theme, width in ways:
                 page = browser.new_page(
-                    viewport={"width": width, "height": 860},
+                    viewport={"width": width, "height": 980},
                     color_scheme=theme,  # type: ignore[arg-type] # one of its words
                     device_scale_factor=2 if width == NARROW else 1,
                 )

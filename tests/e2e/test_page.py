@@ -286,17 +286,17 @@ def test_a_report(browser, tmp_path):
 # ----------------------------------------------------------------------------------------------------------- locked up
 def test_with_a_token(browser):
     """A browser is asked for the token once; then pages, live events and forms work, until it is told to forget."""
-    with serving(create_app(ledger_of(RECORDS), token=TOKEN, verify=lambda: Verification(entries=9, writers=1))) as url:
-        with looking(browser) as page:
-            page.goto(f"{url}/session/chat-42")
-            page.get_by_label("Token").fill(TOKEN)
-            page.get_by_role("button", name="Log in").click()
-            page.get_by_role("heading", name="Session chat-42").wait_for()
-            page.get_by_text("live", exact=True).wait_for()
-            page.goto(f"{url}/audit")
-            page.get_by_role("button", name="Check now").click()
-            page.get_by_text("none changed, removed, reordered or cut").wait_for()
-            assert "" == page.evaluate("document.cookie")
-            page.get_by_role("button", name="Log out").click()
-            page.goto(url)
-            page.get_by_label("Token").wait_for()
+    app = create_app(ledger_of(RECORDS), token=TOKEN, verify=lambda: Verification(entries=9, writers=1))
+    with serving(app) as url, looking(browser) as page:
+        page.goto(f"{url}/session/chat-42")
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("heading", name="Session chat-42").wait_for()
+        page.get_by_text("live", exact=True).wait_for()
+        page.goto(f"{url}/audit")
+        page.get_by_role("button", name="Check now").click()
+        page.get_by_text("none changed, removed, reordered or cut").wait_for()
+        assert "" == page.evaluate("document.cookie")
+        page.get_by_role("button", name="Log out").click()
+        page.goto(url)
+        page.get_by_label("Token").wait_for()
