@@ -168,7 +168,8 @@ class Invented:
             names.APPROVAL_EDITED: after,
             names.HUMAN_WAIT: True,
         }
-        yield self.operation("approval", tool, at, until, shared, facts, agent=agent, parent_id=run)
+        asked = self.operation("approval", tool, at, until, shared, facts, agent=agent, parent_id=run)
+        yield asked
         changed = {"mode": {"from": "overwrite", "to": "append"}, "amount": {"from": "149.00 EUR", "to": "129.00 EUR"}}
         payload = {
             "tool_name": tool,
@@ -177,7 +178,8 @@ class Invented:
             "decided_by": "ada",
             "changes": {"changed": changed},
         }
-        yield Event(self._id(), "hitl_decision_made", timestamp_ns=until, payload=payload, **shared)
+        decided = "hitl_decision_made"
+        yield Event(f"{asked.id}:{decided}", decided, timestamp_ns=until, span_id=run, payload=payload, **shared)
 
     def under_way(self) -> list[Operation]:
         """What has not ended: a request at work, a call that hangs, a question to a human."""
