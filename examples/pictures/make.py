@@ -50,7 +50,7 @@ PICTURES = {
     "totals": "/totals",
 }
 WIDE, NARROW = 1_280, 390
-README = (("session", "light"), ("session", "dark"), ("sessions", "light"))
+README = (("session", "light"), ("session", "dark"), ("totals", "light"))
 PRICES = {"gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "o4-mini": (1.1, 4.4)}
 
 
@@ -93,7 +93,7 @@ class Invented:
             ("writer", "o4-mini", ("write_file",)),
         ):
             run, since = self._id(), at
-            for tool in tools if not asked or agent == "writer" else (*tools, "search_orders"):
+            for tool in tools[: 2 if asked else 1] if session == "order-7781" else tools:
                 yield (call := self.model(run, agent, model, at, shared))
                 at = call.end_ns or at
                 if tool == "write_file" and asked:
@@ -168,7 +168,8 @@ class Invented:
             names.APPROVAL_EDITED: after,
             names.HUMAN_WAIT: True,
         }
-        yield self.operation("approval", tool, at, until, shared, facts, agent=agent, parent_id=run)
+        asked = self.operation("approval", tool, at, until, shared, facts, agent=agent, parent_id=run)
+        yield asked
         changed = {"mode": {"from": "overwrite", "to": "append"}, "amount": {"from": "149.00 EUR", "to": "129.00 EUR"}}
         payload = {
             "tool_name": tool,
@@ -177,7 +178,8 @@ class Invented:
             "decided_by": "ada",
             "changes": {"changed": changed},
         }
-        yield Event(self._id(), "hitl_decision_made", timestamp_ns=until, payload=payload, **shared)
+        decided = "hitl_decision_made"
+        yield Event(f"{asked.id}:{decided}", decided, timestamp_ns=until, span_id=run, payload=payload, **shared)
 
     def under_way(self) -> list[Operation]:
         """What has not ended: a request at work, a call that hangs, a question to a human."""
@@ -211,7 +213,7 @@ def made(path: Path) -> Writer:
         record(HERE.parent / program, path)
     quickstart = [sys.executable, str(HERE.parent / "quickstart.py")]
     environ = {**os.environ, "TACHOGRAPH_STORE": str(path)}
-    subprocess.run(quickstart, env=environ, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own program
+    subprocess.run(quickstart, env=environ, cwd=path.parent, stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own program
     invented = Invented(time.time_ns())
     writer = Writer(path)
     writer.append(sorted(invented.records(), key=lambda one: getattr(one, "end_ns", 0) or one[4]), invented.under_way())
@@ -231,7 +233,7 @@ def take(url: str, folder: Path, wanted: dict[str, list[tuple[str, int]]]) -> No
         for name, ways in wanted.items():
             for theme, width in ways:
                 page = browser.new_page(
-                    viewport={"width": width, "height": 860},
+                    viewport={"width": width, "height": 980},
                     color_scheme=theme,  # type: ignore[arg-type] # one of its words
                     device_scale_factor=2 if width == NARROW else 1,
                 )

@@ -99,8 +99,10 @@ class Listing(NamedTuple):
 
 
 def listing(rows: Iterable[Row], wanted: Wanted, *, limit: int | None, offset: int) -> Listing:
-    """A part of those rows that are wanted; among equals the one last active comes first."""
-    found = sorted(filter(wanted.takes, rows), key=lambda row: (row.last_seen or "", row.session_id), reverse=True)
-    if not (wanted.order == "last_seen" and not wanted.ascending):
+    """A part of those rows that are wanted. They come with the one last active first, and so it is among equals."""
+    found = [*filter(wanted.takes, rows)]
+    if wanted.order != "last_seen":
         found.sort(key=ORDERS[wanted.order], reverse=not wanted.ascending)
+    elif wanted.ascending:
+        found.reverse()
     return Listing(found[offset : None if limit is None else offset + limit], len(found))

@@ -22,7 +22,7 @@ def test_to_a_file(story):
     done = run("report", "chat-42", "-o", "out.html", "--from", story)
 
     assert 0 == done.code
-    assert done.out.startswith("Report written to out.html (")
+    assert done.stdout.startswith("Report written to out.html (")
     assert "Session</span> <bdi>chat-42" in Path("out.html").read_text("utf-8")
     assert 0o600 == stat.S_IMODE(Path("out.html").stat().st_mode)
     assert ["out.html"] == [path.name for path in Path().iterdir() if path.suffix == ".html"]
@@ -32,7 +32,7 @@ def test_as_it_stands(story):
     """Without anything said it is of the session last active, in a file named after it."""
     done = run("report", "--from", story, "--json")
 
-    told = json.loads(done.out)
+    told = json.loads(done.stdout)
     assert ("tachograph-f00d.html", "f00d") == (told["file"], told["session_id"])
     assert told["bytes"] == Path("tachograph-f00d.html").stat().st_size
 
@@ -41,15 +41,15 @@ def test_to_the_output(story):
     """With -o - it goes to the output, and nothing else does."""
     done = run("report", "chat-42", "-o", "-", "--from", story)
 
-    assert done.out.startswith("<!doctype html>")
-    assert done.out.rstrip().endswith("</html>")
+    assert done.stdout.startswith("<!doctype html>")
+    assert done.stdout.rstrip().endswith("</html>")
 
 
 def test_of_one_request(story):
     """One request within the session has a report of its own."""
     done = run("report", "chat-42", "--correlation", "request-1", "-o", "-", "--from", story)
 
-    assert "only request" in done.out
+    assert "only request" in done.stdout
 
 
 def test_from_a_file_of_spans(story):
@@ -66,5 +66,5 @@ def test_unknown(story):
     done = run("report", "nobody", "--from", story)
 
     assert 1 == done.code
-    assert "no session 'nobody'" in done.err
+    assert "no session 'nobody'" in done.stderr
     assert [] == [*Path().glob("*.html")]

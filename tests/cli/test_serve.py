@@ -55,7 +55,7 @@ def test_with_a_token_every_request_sends_it(story, tmp_path, way):
         _, text = shown.end()
 
     assert (401, 200) == (without.status_code, with_it.status_code)
-    assert "every other request must send it: Authorization: Bearer …" in text
+    assert "A browser asks for the token; every other request must send it: Authorization: Bearer …" in text
     assert TOKEN not in text
 
 

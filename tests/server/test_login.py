@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from fastapi import FastAPI
 
 from support.records import ledger_of
 from support.serving import asking
@@ -83,6 +84,21 @@ def test_another_token_another_cookie(client):
     cookie = log_in(client).cookies["tachograph"]
     with asking(create_app(ledger_of(STORY), token="another"), **HTML) as other:  # noqa: S106 - a test's
         assert 303 == other.get("/", headers={"cookie": f"tachograph={cookie}"}).status_code
+
+
+def test_mounted():
+    """Mounted into another app the form is below its place, and the cookie is for that place alone."""
+    host = FastAPI(lifespan=None)
+    app = create_app(ledger_of(STORY), token=TOKEN)
+    host.mount("/below", app)
+    host.state.live = app.state.live
+    with asking(host, **HTML) as client:
+        asked = client.get("/below/audit?critical=1")
+        assert "/below/login?next=%2Faudit%3Fcritical%3D1" == asked.headers["location"]
+        given = client.post("/below/login", data={"token": TOKEN, "next": "/audit?critical=1"})
+        assert "/below/audit?critical=1" == given.headers["location"]
+        assert "; Path=/below;" in given.headers["set-cookie"]
+        assert 200 == client.get("/below/").status_code
 
 
 def test_programs_are_told(client):

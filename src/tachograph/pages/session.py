@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from tachograph.pages.frame import Frame
     from tachograph.records import Operation
     from tachograph.sources import Source
-    from tachograph.views.audit import Entry
     from tachograph.views.session import SessionMetrics
 
 ROWS: Final = 300
@@ -65,13 +64,16 @@ def told(
     switches = (
         source.audit_log(**within, event_type="agent_switched", limit=_SWITCHES) if metrics.agent_switches else []
     )
+    human = source.audit_log(**within, category="hitl", limit=_DECISIONS)
+    decided = [entry for entry in human if entry["event_type"] == "hitl_decision_made"]
+    fall = waterfall(source.timeline(**within), under_way, [*switches, *decided], now_ns, limit=rows, offset=offset)
     return {
         "metrics": metrics,
         "correlation_id": correlation_id,
-        "timeline": waterfall(source.timeline(**within), under_way, switches, now_ns, limit=rows, offset=offset),
+        "timeline": fall,
         "rows": rows,
         "under_way": [_open(operation, now_ns) for operation in under_way],
-        "decisions": _decisions(source.audit_log(**within, category="hitl", limit=_DECISIONS)),
+        "decisions": [{**entry, "differences": differences(entry.get("changes"))} for entry in reversed(decided)],
         "switched": _ordered(
             (*figures.parted(pair, metrics.agents), count) for pair, count in metrics.switches.items()
         ),
@@ -96,15 +98,6 @@ def _open(operation: Operation, now_ns: int) -> dict[str, Any]:
         "age_ms": age_ms,
         "state": state_of(operation.kind, None, age_ms),
     }
-
-
-def _decisions(entries: list[Entry]) -> list[dict[str, Any]]:
-    """What humans decided, with what they changed, the newest first."""
-    return [
-        {**entry, "differences": differences(entry.get("changes"))}
-        for entry in reversed(entries)
-        if entry["event_type"] == "hitl_decision_made"
-    ]
 
 
 def _troubles(metrics: SessionMetrics) -> Iterable[tuple[str, str, str, int, str]]:

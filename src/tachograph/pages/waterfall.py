@@ -40,6 +40,7 @@ class Bar:
     state: str
     since_ms: int | None = None
     switch: tuple[str, str] | None = None
+    decision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Waterfall:
 def waterfall(
     timeline: Timeline,
     under_way: Iterable[Operation],
-    switches: Iterable[Entry],
+    told: Iterable[Entry],
     now_ns: int,
     *,
     limit: int,
@@ -67,13 +68,13 @@ def waterfall(
     Args:
         timeline: what happened.
         under_way: operations that have not ended, which say when they began.
-        switches: entries ``agent_switched`` of the audit log.
+        told: entries of the audit log that mark rows: switches and decisions.
         now_ns: the moment, in nanoseconds since the epoch.
         limit: rows at most.
         offset: rows left out first.
     """
     since = {operation.id: operation.start_ns for operation in under_way}
-    handed = dict(_handed(switches))
+    marks = dict(map(_mark, told))
     ages = {
         entry.id: max(0.0, (now_ns - since[entry.id]) / 1_000_000)
         for entry in timeline.entries
@@ -82,15 +83,16 @@ def waterfall(
     shown = timeline.entries[offset : offset + limit]
     ends = [entry.offset_ms + _length(entry, ages) for entry in timeline.entries]
     line = axis(_work(timeline.entries, ages), max(ends, default=0.0))
-    bars = tuple(_bar(entry, line, ages, since, handed) for entry in shown)
+    bars = tuple(_bar(entry, line, ages, since, marks) for entry in shown)
     return Waterfall(bars=bars, axis=line, first=offset, total=len(timeline.entries), left_out=timeline.left_out)
 
 
-def _handed(switches: Iterable[Entry]) -> Iterable[tuple[str, tuple[str, str]]]:
-    for entry in switches:
-        pair = str(entry.get("from_agent")), str(entry.get("to_agent"))
-        # Told by the run that took over, or by an event of its own.
-        yield entry["event_id"].removesuffix(":agent_switched"), pair
+def _mark(entry: Entry) -> tuple[str, dict[str, Any]]:
+    """Which row an entry marks, and how: that of the run or approval that it tells of, or its own as an event."""
+    row = entry["event_id"].removesuffix(f":{entry['event_type']}")
+    if entry["event_type"] == "agent_switched":
+        return row, {"switch": (str(entry.get("from_agent")), str(entry.get("to_agent")))}
+    return row, {"decision": None if entry.get("late") else entry.get("decision")}
 
 
 def _length(entry: TimelineEntry, ages: Mapping[str, float]) -> float:
@@ -112,7 +114,7 @@ def _bar(
     line: Axis,
     ages: Mapping[str, float],
     since: Mapping[str, int],
-    handed: Mapping[str, tuple[str, str]],
+    marks: Mapping[str, Mapping[str, Any]],
 ) -> Bar:
     age = ages.get(entry.id)
     at, end = line.place(entry.offset_ms), line.place(entry.offset_ms + _length(entry, ages))
@@ -127,7 +129,7 @@ def _bar(
         start=figures.duration(entry.offset_ms),
         state=state_of(entry.kind, entry.outcome, age),
         since_ms=None if age is None else since[entry.id] // 1_000_000,
-        switch=handed.get(entry.id),
+        **marks.get(entry.id, {}),
         **facts,
     )
 

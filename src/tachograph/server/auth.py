@@ -33,7 +33,7 @@ OPEN_PATHS: Final = frozenset({"/health"})
 
 LOGIN_PATH: Final = "/login"
 ASSETS_PATH: Final = "/assets/"
-"""Where the token is given, and what the page there looks like: nobody has a token yet."""
+"""Where the token is given, and what the page there loads: nobody has a token yet. Other sites' pages may not ask."""
 
 COOKIE: Final = "tachograph"
 
@@ -52,7 +52,7 @@ class Admission:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = None if token is None else usable(token).encode()
-        self._cookie = None if token is None else cookie_for(token).encode()
+        self._cookie = b"" if token is None else cookie_for(token).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -61,9 +61,7 @@ class Admission:
             return
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            refusal = None if path in OPEN_PATHS else self._refusal(scope)
-            if refusal is not None and self._token is not None and path_needs_no_token(path) and refusal[0] == _TOKEN:
-                refusal = None
+            refusal = None if path in OPEN_PATHS else self._refusal(scope, path)
             if refusal is not None:
                 status, detail = refusal
                 if status == _TOKEN and _looking(scope):
@@ -74,15 +72,12 @@ class Admission:
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, path: str) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         if foreign(scope["method"], headers):
             return 403, "a page of another site asked; other sites may not read this"
         if self._token is not None:
-            # All are compared, so that the time taken tells nothing about any.
-            expected = [(sent, self._token) for sent in _tokens(scope)]
-            expected += [(sent, self._cookie or b"") for sent in _cookies(headers)]
-            if True in [hmac.compare_digest(sent, secret) for sent, secret in expected]:
+            if path == LOGIN_PATH or path.startswith(ASSETS_PATH) or self._is_known(scope, self._token):
                 return None
             return _TOKEN, f"send the token, as `Authorization: Bearer …` or `{TOKEN_HEADER}: …`"
         client = scope.get("client")  # None where the connection has no address, as a Unix socket
@@ -92,10 +87,12 @@ class Admission:
             return 403, "without a token ask for http://localhost or http://127.0.0.1; other names need a token"
         return None
 
-
-def path_needs_no_token(path: str) -> bool:
-    """Whether a browser may ask there before it has the token. Other sites' pages may not."""
-    return path == LOGIN_PATH or path.startswith(ASSETS_PATH)
+    def _is_known(self, scope: Scope, token: bytes) -> bool:
+        """Whether the token is sent, or what a browser has for it."""
+        sent = [(given, token) for given in _tokens(scope)]
+        sent += [(given, self._cookie) for given in _cookies(Headers(scope=scope))]
+        # All are compared, so that the time taken tells nothing about any.
+        return True in [hmac.compare_digest(given, secret) for given, secret in sent]
 
 
 def cookie_for(token: str) -> str:

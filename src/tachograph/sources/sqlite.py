@@ -17,7 +17,7 @@ from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.sources import SourceError
 from tachograph.store.look import Look
 from tachograph.store.readers import Readers
-from tachograph.store.schema import StoreError
+from tachograph.store.schema import StoreError, plain
 from tachograph.tally import Tally
 from tachograph.times import moment
 from tachograph.views.audit import audit_view, kinds_of
@@ -116,18 +116,17 @@ class SqliteSource:
                 return Listing([_row(now, session_id) for session_id in ids], now.session_count(deleted=False))
             return listing(self._all_rows(now), wanted, limit=limit, offset=offset)
 
-    def _all_rows(self, now: Look) -> list[Row]:
-        """The rows of all sessions, of which those whose counters have not changed are remembered."""
-        known = self._rows  # replaced and never changed, as others may be reading it
-        busy = {operation.session_id for operation in now.under_way()}
+    def _all_rows(self, now: Look) -> Iterator[Row]:
+        """The rows of all sessions, the one last active first; those whose counters have not changed are remembered."""
+        known, versions = self._rows, now.versions()  # replaced and never changed, as others may be reading it
+        busy = {plain(operation.session_id) for operation in now.under_way()}
         rows: dict[str, tuple[int, Row]] = {}
-        for session_id, version in now.versions().items():
-            before = None if session_id in busy else known.get(session_id)
-            current = before is not None and before[0] == version
-            rows[session_id] = before if before and current else (version, _row(now, session_id))
+        for session_id in now.newest_sessions(None, 0, deleted=False):
+            version, before = versions.get(session_id, 0), known.get(session_id)
+            holds = before is not None and before[0] == version and session_id not in busy
+            rows[session_id] = before if before is not None and holds else (version, _row(now, session_id))
         self._rows = {session_id: found for session_id, found in rows.items() if session_id not in busy}
-        new = [session_id for session_id in busy if session_id not in rows and not now.hidden(session_id)]
-        return [*(_row(now, session_id) for session_id in new), *(found for _, found in rows.values())]
+        return (row for _, row in rows.values())
 
     def sessions(self) -> list[str]:
         """Ids of all sessions that are not deleted, the one last active last."""

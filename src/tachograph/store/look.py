@@ -109,12 +109,6 @@ class Look:
         """Of each session that is kept and not deleted the version of its counters, which changes whenever they do."""
         return dict(self._db.execute("SELECT session_id, version FROM counters WHERE scope = 1 AND deleted = 0"))
 
-    def hidden(self, session_id: str) -> bool:
-        """Whether a session is hidden, as it was deleted."""
-        condition = "scope = 1 AND deleted AND session_id = ?"
-        found = self._db.execute(f"SELECT 1 FROM counters WHERE {condition}", (as_stored(session_id),))  # noqa: S608
-        return found.fetchone() is not None
-
     def session_count(self, *, deleted: bool) -> int:
         """Sessions there are; with ``deleted`` those hidden by deletion too."""
         known: int = self._db.execute(

@@ -3,7 +3,7 @@
 
 const live = document.body.dataset.live;
 const shown = document.getElementById("live");
-const PAUSE = 800; // milliseconds between two looks at least
+const PAUSE = 800; // milliseconds between two looks at least; after one that took long, four times as long
 
 // Ages of what is under way, as tachograph.figures writes durations.
 function duration(ms) {
@@ -57,10 +57,11 @@ async function look() {
     while (wanted && !document.hidden) {
       wanted = false;
       if (String(getSelection())) { wanted = true; await sleep(PAUSE); continue; } // nobody's selection is taken away
+      const began = performance.now();
       const answer = await fetch(location.href.split("#")[0], { headers: { Accept: "text/html" } });
       if (answer.redirected || !answer.ok) { said(false); break; }
       put(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      await sleep(PAUSE);
+      await sleep(Math.max(PAUSE, 4 * (performance.now() - began)));
     }
   } catch { said(false); } finally { looking = false; }
 }
