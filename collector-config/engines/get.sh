@@ -27,6 +27,10 @@ key() {
   esac | sha256sum | cut -c1-12
 }
 
+with_go() {
+  command -v go >/dev/null || { say "Go is not here: install Go 1.26 or later, and have it on the path" && return 1; }
+}
+
 build() { # of the main package $2 in the module in the folder $1, to the file $3
   (cd "$1" && GOFLAGS="-p=${JOBS:-2} -buildvcs=false -mod=readonly" GOWORK=off \
     nice go build -trimpath -ldflags='-s -w' -o "$3" "$2")
@@ -34,6 +38,7 @@ build() { # of the main package $2 in the module in the folder $1, to the file $
 
 get_otelcol() {
   local builder source=$2/source
+  with_go
   builder=go.opentelemetry.io/collector/cmd/builder@$(sed -n 's/^  version: /v/p' "$here/otelcol/builder.yaml")
   mkdir "$source"
   cp "$here"/otelcol/* "$source"
@@ -43,6 +48,7 @@ get_otelcol() {
 }
 
 get_jaeger() {
+  with_go
   build "$here/jaeger" github.com/jaegertracing/jaeger/cmd/jaeger "$1/jaeger"
 }
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,6 @@ from support.programs import SCRIPTS, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tachograph.sources import Source
 
@@ -27,6 +28,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """A run that leaves these tests out says how to have them."""
     if "not engines" in config.getoption("-m"):
         terminalreporter.write_line(f"the real Collector, Jaeger and Prometheus: {HOW}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Questions about the examples come first: what a program has exported is shown for five minutes."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here in item.path.parents and "examples" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -100,12 +107,11 @@ def examples(backends: Backends, tmp_path_factory: pytest.TempPathFactory) -> It
     for name, process in running.items():
         assert process.wait(120) == 0, (directory / f"{name}.out").read_text("utf-8")
     played = {name: Played(name, tachograph.read(directory / f"{name}.db")) for name in EXAMPLES}
-    # The Collector has answered for all of it; Prometheus comes by once a second.
+    # The Collector has answered for all of it. Prometheus comes by once a second, and then the rules' turn comes.
+    ended = time.time() + 2
     for name in EXAMPLES:
-        wait_for(
-            f"{name} is scraped",
-            lambda name=name: backends.prometheus.query(f'tachograph_sessions_active{{job="{name}"}}'),
-        )
+        recorded = f'timestamp(job_model:requests:increase5m{{job="{name}"}}) > {ended}'
+        wait_for(f"{name} is scraped", lambda recorded=recorded: backends.prometheus.query(recorded))
     yield played
     for each in played.values():
         each.source.close()

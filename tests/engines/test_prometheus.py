@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import httpx
@@ -139,7 +140,8 @@ def test_ten_thousand_sessions_leave_few_series(backends, tmp_path):
         OTEL_LOGS_EXPORTER="none",
     )
     assert (done.code, done.stderr) == (0, "")
-    wait_for("it is scraped", lambda: backends.prometheus.query('tachograph_sessions_active{job="many"}'))
+    scraped = f'timestamp(tachograph_sessions_active{{job="many"}}) > {time.time()}'
+    wait_for("it is scraped", lambda: backends.prometheus.query(scraped))
     exports = sum(
         any(
             pair == {"key": "service.name", "value": {"stringValue": "many"}}

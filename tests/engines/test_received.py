@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from opentelemetry.trace import StatusCode
 
@@ -189,3 +190,73 @@ def test_content_ends_at_the_collector(backends, tmp_path):
     assert set() == {name for attributes in ours for name in names.CONTENT_FIELDS & attributes.keys()}
     stored = [span for span in backends.jaeger.traces("talkative") if span["scope"] == names.SCOPE]
     assert not content & {pair["key"] for span in stored for pair in span["attributes"]}
+
+
+KEPT = ["gen_ai.usage.input_tokens", "gen_ai.tool.name", "gen_ai.input.messages.count", "input.value.length", "message"]
+OTHERS = [
+    "gen_ai.completion.0.content",
+    "gen_ai.prompt",
+    "gen_ai.prompt.0.content",
+    "input.value",
+    "llm.input_messages.0.message.content",
+    "llm.output_messages.0.message.content",
+    "output.value",
+    "traceloop.entity.input",
+    "traceloop.entity.output",
+]
+
+
+def pairs(*keys: str) -> list[dict[str, Any]]:
+    return [{"key": key, "value": {"stringValue": "what a user said"}} for key in keys]
+
+
+def test_content_is_known_by_its_name(backends):
+    """Content goes from spans, their events and log events by name, ours and others'; what is like it stays."""
+    ours = {name for rule in test_conformance.CONVENTIONS["spans"].values() for name in rule["content"]}
+    scope = {"scope": {"name": "by hand"}}
+    resource = {"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "by hand"}}]}}
+    span = {
+        "traceId": "1" * 32,
+        "spanId": "2" * 16,
+        "name": "chat m",
+        "kind": 3,
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": "2",
+        "attributes": pairs(*KEPT, *OTHERS, *ours),
+        "events": [
+            {
+                "name": "tachograph.message_added",
+                "timeUnixNano": "1",
+                "attributes": pairs("role", *names.CONTENT_FIELDS),
+            },
+            {"name": "theirs", "timeUnixNano": "1", "attributes": pairs("message", "gen_ai.prompt")},
+        ],
+    }
+    logs = [
+        {"eventName": "tachograph.message_added", "attributes": pairs("role", *names.CONTENT_FIELDS)},
+        {"eventName": names.MODEL_DETAILS, "attributes": pairs("gen_ai.usage.input_tokens", *ours)},
+        {
+            "eventName": "gen_ai.user.message",
+            "body": {"stringValue": "what a user said"},
+            "attributes": pairs("message"),
+        },
+    ]
+    for path, part, inner in (
+        ("traces", "resourceSpans", {"scopeSpans": [{**scope, "spans": [span]}]}),
+        ("logs", "resourceLogs", {"scopeLogs": [{**scope, "logRecords": logs}]}),
+    ):
+        answer = httpx.post(f"{backends.collector.otlp}/v1/{path}", json={part: [{**resource, **inner}]})
+        assert answer.status_code == httpx.codes.OK  # and so it is in the file
+
+    items = [
+        item
+        for document in read(backends.collector.file)
+        for item in received(message(document))
+        if item.resource["service.name"] == "by hand"
+    ]
+    (found,) = [item for item in items if isinstance(item, ReceivedSpan)]
+    assert {*KEPT} == found.attributes.keys()
+    assert [{"role"}, {"message"}] == [event.attributes.keys() for event in found.events]
+    arrived = [item for item in items if isinstance(item, ReceivedLog)]
+    assert [{"role"}, {"gen_ai.usage.input_tokens"}, {"message"}] == [log.attributes.keys() for log in arrived]
+    assert [None, None, ""] == [log.body for log in arrived]

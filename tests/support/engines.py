@@ -246,10 +246,8 @@ class Engines:
         engine.start()
         return engine
 
-    def collector(
-        self, config: str = "collector.yaml", *, name: str = "collector", traces_to: str = "", **variables: str
-    ) -> Collector:
-        """The Collector, by a file of `collector-config/`; traces go to `traces_to`, as ``host:port``."""
+    def collector(self, *configs: str, name: str = "collector", traces_to: str = "", **variables: str) -> Collector:
+        """The Collector, by files of `collector-config/`; traces go to `traces_to`, as ``host:port``."""
         directory = self.directory / name
         directory.mkdir(parents=True, exist_ok=True)
         grpc, http, metrics, own, health = (free_port() for _ in range(5))
@@ -266,7 +264,12 @@ service: {{telemetry: {{metrics: {{readers: [
             "utf-8",
         )
         engine = Engine(
-            [str(self.programs["otelcol"]), "--config", str(CONFIG / config), "--config", str(places)],
+            [
+                str(self.programs["otelcol"]),
+                *(part for config in (configs or ("collector.yaml",)) for part in ("--config", str(CONFIG / config))),
+                "--config",
+                str(places),
+            ],
             directory,
             f"http://{LOOPBACK}:{health}/",
             {

@@ -82,16 +82,14 @@ def main(seconds: float, per_second: float) -> None:
     longest = 0.0
     memory = []
     began = time.monotonic()
-    rounds = 0
     print("working", flush=True)  # noqa: T201 - it is a program
-    while (passed := time.monotonic() - began) < seconds:
+    for number in range(round(seconds * per_second / PER_ROUND)):  # later, on a machine that cannot do so many
         before = time.perf_counter()
-        made += one_round(rounds)
+        made += one_round(number)
         longest = max(longest, time.perf_counter() - before)
-        rounds += 1
-        if rounds % 500 == 0:
+        if number % 500 == 0:
             memory.append(resource_megabytes())
-        ahead = rounds * PER_ROUND / per_second - passed
+        ahead = number * PER_ROUND / per_second - (time.monotonic() - began)
         if ahead > 0:
             time.sleep(ahead)
     worked = time.monotonic() - began
