@@ -16,7 +16,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from tachograph import names, runtime, session
 from tachograph.canonical import record_text
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign, telling
+from tachograph.dialects import telling
+from tachograph.foreign import operation_from_foreign
 from tachograph.live import Start
 from tachograph.spans import ReadEvent, ReadSpan
 from tachograph.testing import capture

@@ -178,13 +178,16 @@ AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the c
 AUDIT_LINK: Final = _attribute("tachograph.audit.link", str, "the last link of the chain, in hex")
 AUDIT_KEYED: Final = _attribute("tachograph.audit.keyed", bool, "whether links are HMACs with a key")
 
+FORMER_SYSTEM: Final = "gen_ai.system"
 FORMER: Final[dict[str, str]] = {
     "db.operation": DB_OPERATION,
     "db.sql.table": DB_COLLECTION,
     "db.system": DB_SYSTEM,
-    "gen_ai.system": PROVIDER_NAME,
+    FORMER_SYSTEM: PROVIDER_NAME,
+    "gen_ai.usage.cache_read_input_tokens": CACHED_TOKENS,
     "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
     "gen_ai.usage.prompt_tokens": INPUT_TOKENS,
+    "gen_ai.usage.reasoning_tokens": REASONING_TOKENS,
     "http.method": HTTP_METHOD,
     "http.url": URL,
     "net.peer.name": SERVER_ADDRESS,

@@ -157,26 +157,44 @@ class Tally:
         """The counters of this moment, those of what is under way, here and in ``more``, included. To be read only.
 
         Args:
-            more: what is under way elsewhere.
+            more: what is under way elsewhere; or has ended, and may yet turn out to be part of something else.
             moment_ns: when that is, in nanoseconds since the epoch; until then approvals may have expired.
         """
         under_way = {**self.open, **{operation.id: operation for operation in more}}
+        over = [operation for operation in under_way.values() if operation.end_ns is not None]
         if not under_way:
             return self
         # A copy, as the end of an operation will count it whole.
         tally = replace(
             self,
-            open=under_way,
+            open={id_: operation for id_, operation in under_way.items() if operation.end_ns is None},
             agents={name: replace(agent) for name, agent in self.agents.items()},
             tools={name: replace(tool) for name, tool in self.tools.items()},
             switches=dict(self.switches),
             hitl={tool: dict(decisions) for tool, decisions in self.hitl.items()},
         )
-        for operation in under_way.values():
+        if over:
+            tally = tally._copied()
+            for operation in over:
+                ended(operation, (tally,))
+        for operation in tally.open.values():
             tally.began(operation)
             if operation.kind == "approval":
                 tally.decided(operation.name, EXPIRED if expired(operation, moment_ns) else PENDING)
         return tally
+
+    def _copied(self) -> Tally:
+        """The same counters, to count on in."""
+        return replace(
+            self,
+            models={name: replace(model) for name, model in self.models.items()},
+            outcomes=dict(self.outcomes),
+            errors_by_agent={name: dict(types) for name, types in self.errors_by_agent.items()},
+            recovered_by_agent={name: dict(types) for name, types in self.recovered_by_agent.items()},
+            tool_errors=dict(self.tool_errors),
+            llm_errors=dict(self.llm_errors),
+            requests=self.requests.copy(),
+        )
 
     def event(self, event: Event) -> None:
         """Something was reported that no operation carries. Once for each."""
