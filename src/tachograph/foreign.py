@@ -1,13 +1,9 @@
 """Spans of other instrumentations that are worth a place: as operations like our own.
 
 An agent run, a model call or a tool call by anybody's instrumentation is counted as ours are; a database query and an
-HTTP request have a place on the timeline. What such a span says :mod:`tachograph.dialects` understands; here it is
-decided whether that is told of already, and where it belongs:
-
-- The outermost model call is the call. What is told of one inside it fills in what it does not say, and adds nothing.
-- What our own hooks recorded wins over what others say of the same.
-- A tool call or agent run of which two instrumentations tell, one right inside the other, is the outer one's.
-- Session, request, user and agent are those of what is around, where a span does not say.
+HTTP request have a place on the timeline. What such a span says :mod:`tachograph.dialects` understands; whether that is
+told of already :mod:`tachograph.repeats` says. Session, request, user and agent are those of what is around, where a
+span does not say; and what a model call does not say of itself, those in it fill in.
 
 What is around a span, :mod:`tachograph.processors` has stamped on it when it started, if it was of ours; what of others
 is around and inside :mod:`tachograph.traces` knows.
@@ -15,12 +11,14 @@ is around and inside :mod:`tachograph.traces` knows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
-from tachograph.dialects import understood
-from tachograph.dialects.said import IDS, USAGE
+from tachograph.dialects import mcp, understood
+from tachograph.dialects.said import IDS
+from tachograph.kin import FILLED_IN, NOTHING, NOWHERE, Around, Told, Within, inside_of
 from tachograph.records import Operation
+from tachograph.repeats import repeats
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
@@ -33,63 +31,7 @@ if TYPE_CHECKING:
 UNATTRIBUTED: Final = "unattributed"
 """Session of spans that nobody put into one."""
 
-HOOKED: Final = frozenset({"smolagents"})
-"""Last words of the scopes that others use for frameworks whose calls our own hooks record."""
-
 _STAMPS: Final = (*IDS, names.RUN_BY, names.PARENT_ID, names.COUNTED)
-_BOUNDED: Final = frozenset({"agent", "task", "tool"})
-
-
-class Nearest(NamedTuple):
-    """The operation right around a span."""
-
-    id: str
-    kind: str
-    name: str
-    scope: str
-
-
-class Around(NamedTuple):
-    """What is known of what a span happens in.
-
-    ``in_run`` says that it is an agent's run, ``in_call`` that it is a call of a model, which is counted there.
-    """
-
-    session_id: str | None = None
-    correlation_id: str | None = None
-    user_id: str | None = None
-    agent: str | None = None
-    task_id: str | None = None
-    in_run: bool = False
-    in_call: bool = False
-    nearest: Nearest | None = None
-
-
-class Within(NamedTuple):
-    """What is known, when a span has ended, of what happened in it.
-
-    ``ours`` are kinds of operations of ours, ``usage`` the tokens of model calls, ``failures`` the types of errors that
-    agent runs ended with; ``counted`` says that a call in it was counted before it could be known to be in one.
-    """
-
-    ours: frozenset[str] = frozenset()
-    usage: Mapping[str, int] = {}
-    failures: frozenset[str | None] = frozenset()
-    counted: bool = False
-
-
-class Told(NamedTuple):
-    """What there is to know of a span by itself, none of its content among it."""
-
-    span: ReadSpan
-    said: Said | None
-    stamps: Mapping[str, Any]
-    error_type: str | None = None
-    ours: Operation | None = None
-
-
-NOWHERE: Final = Around()
-NOTHING: Final = Within()
 _NOTHING_SAID: Final[Mapping[str, Any]] = {}
 
 
@@ -141,29 +83,34 @@ def priced(operation: Operation, prices: Prices | None) -> Operation:
 def operation_of(tale: Told, around: Around, within: Within) -> Operation | None:
     """The operation that a span tells of, where that is counted nowhere else."""
     span, said, stamps, error_type, _ = tale
-    if said is None or said.kind is None or span.end_ns is None or _repeats(tale, said, around, within):
+    if said is None or said.kind is None or span.end_ns is None or repeats(tale, said, around, within):
         return None
     kind, place = said.kind, inside_of(tale, around)
+    # The client's side of a call has got an answer, whatever that says.
+    refused = within.refused if said.dialect == mcp.NAME else None
+    failed = span.failed or refused is not None
+    more = _more(said, error_type, failed=span.failed, place=place, within=within)
     if kind == "other" and place.session_id is None:
         return None  # a service's queries in nobody's name would push out what agents did
     return Operation(
         id=span.span_id,
         kind=kind,
-        name=said.name,
+        name=_name(said, more),
         session_id=place.session_id or UNATTRIBUTED,
         # Where nobody names a request it is the trace; queries are too many to be requests of their own.
         correlation_id=place.correlation_id or ("" if kind == "other" else span.trace_id),
         start_ns=span.start_ns,
         end_ns=max(span.start_ns, span.end_ns),
-        outcome="error" if span.failed else "ok",
-        error_type=error_type,
+        outcome="error" if failed else "ok",
+        error_type=error_type or refused,
         agent=place.agent,
         parent_id=around.nearest.id if around.nearest else stamps.get(names.PARENT_ID) or span.parent_id,
         trace_id=span.trace_id,
         user_id=place.user_id,
         attributes={
+            names.TOLD_BY: said.dialect,
             **{name: value for name, value in said.facts.items() if name not in _STAMPS or name in _ALSO_KEPT},
-            **_more(said, error_type, failed=span.failed, place=place, within=within),
+            **more,
         },
     )
 
@@ -174,7 +121,7 @@ _ALSO_KEPT: Final = frozenset({names.CONVERSATION_ID})
 def _more(said: Said, error_type: str | None, *, failed: bool, place: Around, within: Within) -> dict[str, Any]:
     """What only those around and inside can say."""
     if said.kind == "model":
-        return {name: within.usage[name] for name in USAGE if name in within.usage and name not in said.facts}
+        return {name: within.call[name] for name in FILLED_IN if name in within.call and name not in said.facts}
     if said.kind != "agent":
         return {}
     return {
@@ -184,86 +131,10 @@ def _more(said: Said, error_type: str | None, *, failed: bool, place: Around, wi
     }
 
 
-def _repeats(tale: Told, said: Said, around: Around, within: Within) -> bool:
-    """Whether what a span tells of is counted by what is around it, or by ours in it."""
-    kind, nearest, scope = said.kind, around.nearest, tale.span.scope
-    if kind == "model":
-        return bool(tale.stamps.get(names.COUNTED)) or around.in_call or within.counted or "model" in within.ours
-    if kind not in _BOUNDED:
-        return False
-    hooked = _framework(scope) in HOOKED
-    if hooked and kind in within.ours:
-        return True
-    if kind == "task":
-        return around.in_run or around.task_id is not None
-    if said.served and tale.span.parent_id is not None and nearest is None:
-        return True  # the side that called tells of it, wherever it is
-    if nearest is None or nearest.kind != kind:
-        return False
-    if nearest.scope == names.SCOPE:
-        return hooked or nearest.name == said.name or said.dialect == _CALLED_BY_TOOLS
-    other = nearest.scope != scope
-    return other and (
-        nearest.name == said.name or _framework(nearest.scope) == _framework(scope) or said.dialect == _CALLED_BY_TOOLS
-    )
-
-
-_CALLED_BY_TOOLS: Final = "mcp"
-"""A dialect whose calls are how a tool does what it is called for."""
-
-
-def _framework(scope: str) -> str:
-    return scope.rpartition(".")[2]
-
-
-def inside_of(tale: Told, around: Around) -> Around:
-    """Where a span belongs: as it says itself, else as what is around it."""
-    stamps = tale.stamps
-    return around._replace(
-        # A conversation is a session, but that of an agent that works for another is part of the other's.
-        session_id=stamps.get(names.SESSION_ID) or around.session_id or stamps.get(names.CONVERSATION_ID),
-        correlation_id=stamps.get(names.CORRELATION_ID) or around.correlation_id,
-        user_id=stamps.get(names.USER_ID) or around.user_id,
-        agent=around.agent or stamps.get(names.RUN_BY),
-        in_run=around.in_run or names.RUN_BY in stamps,
-    )
-
-
-def around_those_in(tale: Told, around: Around, operation: Operation | None) -> Around:
-    """What is around those that happen in a span.
-
-    Args:
-        tale: what the span tells.
-        around: what is around it.
-        operation: the one it tells of, if it is counted.
-    """
-    if tale.ours is not None:
-        ours = tale.ours
-        place = Around(
-            session_id=ours.session_id or None,
-            correlation_id=ours.correlation_id or None,
-            user_id=ours.user_id,
-            agent=ours.agent or around.agent,
-            task_id=around.task_id,
-            in_run=ours.agent is not None or around.in_run,
-        )
-        return _in(place, ours, names.SCOPE)
-    place = inside_of(tale, around)
-    if operation is not None:
-        return _in(place, operation, tale.span.scope)
-    calls = tale.said is not None and tale.said.kind == "model"
-    return place._replace(in_call=True) if calls or names.COUNTED in tale.stamps else place
-
-
-def _in(place: Around, operation: Operation, scope: str) -> Around:
-    if operation.kind == "other":
-        return place
-    nearest = Nearest(operation.id, operation.kind, operation.name, scope)
-    if operation.kind == "agent":
-        return place._replace(agent=operation.name, in_run=True, in_call=False, nearest=nearest)
-    if operation.kind == "task":
-        return place._replace(task_id=operation.id, nearest=nearest)
-    return place._replace(in_call=place.in_call or operation.kind == "model", nearest=nearest)
+def _name(said: Said, more: Mapping[str, Any]) -> str:
+    if said.kind != "model" or names.REQUEST_MODEL in said.facts or names.RESPONSE_MODEL in said.facts:
+        return said.name
+    return more.get(names.REQUEST_MODEL) or more.get(names.RESPONSE_MODEL) or said.name
 
 
 def _error_type(span: ReadSpan) -> str | None:

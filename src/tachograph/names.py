@@ -132,6 +132,9 @@ COUNTED: Final = _attribute(
     bool,
     "true on others' spans in or around a model call that is counted: they add nothing",
 )
+TOLD_BY: Final = _attribute(
+    "tachograph.told.by", str, "dialect of somebody else's span that it was read from", local=True
+)
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 TASK_ID: Final = _attribute(
@@ -178,12 +181,11 @@ AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the c
 AUDIT_LINK: Final = _attribute("tachograph.audit.link", str, "the last link of the chain, in hex")
 AUDIT_KEYED: Final = _attribute("tachograph.audit.keyed", bool, "whether links are HMACs with a key")
 
-FORMER_SYSTEM: Final = "gen_ai.system"
 FORMER: Final[dict[str, str]] = {
     "db.operation": DB_OPERATION,
     "db.sql.table": DB_COLLECTION,
     "db.system": DB_SYSTEM,
-    FORMER_SYSTEM: PROVIDER_NAME,
+    "gen_ai.system": PROVIDER_NAME,
     "gen_ai.usage.cache_read_input_tokens": CACHED_TOKENS,
     "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
     "gen_ai.usage.prompt_tokens": INPUT_TOKENS,

@@ -20,7 +20,7 @@ class OpenSpan:
 
     def __init__(self, above: OpenSpan | None, *, session: bool) -> None:
         self.above = above
-        self.session = session or (above is not None and above.session)
+        self.session: bool = session or (above is not None and above.session)
         self.awaited = False
         self.ended = False
 

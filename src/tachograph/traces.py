@@ -13,24 +13,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.codec import operation_from_span
 from tachograph.dialects.said import USAGE
-from tachograph.foreign import (
-    NOTHING,
-    NOWHERE,
-    UNATTRIBUTED,
-    Around,
-    Told,
-    Within,
-    around_those_in,
-    operation_of,
-    priced,
-    told,
-    told_by_us,
-)
+from tachograph.foreign import UNATTRIBUTED, operation_of, priced, told, told_by_us
+from tachograph.kin import NOTHING, NOWHERE, Around, Told, Within, around_those_in, told_upwards
+from tachograph.same_calls import SameCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -121,6 +111,7 @@ class Traces:
         self._decided: OrderedDict[_SpanId, Around] = OrderedDict()
         self._before: OrderedDict[_SpanId, Within] = OrderedDict()
         self._known: list[Operation] | None = []
+        self._calls = SameCalls()
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -185,11 +176,12 @@ class Traces:
         with self._lock:
             known = self._known
             if known is None:
+                calls = self._calls.copy() if self._waiting else self._calls
                 known = self._known = [
                     operation
                     for trace_id, trace in self._waiting.items()
                     for top in trace.tops()
-                    for operation in self._resolved(trace_id, trace, top, {})
+                    for operation in self._resolved(trace_id, trace, top, {}, calls)
                 ]
             return known
 
@@ -210,7 +202,7 @@ class Traces:
     def _decide(self, trace_id: str, top: str) -> list[Operation]:
         trace = self._waiting[trace_id]
         arounds: dict[str, Around] = {}
-        found = self._resolved(trace_id, trace, top, arounds)
+        found = self._resolved(trace_id, trace, top, arounds, self._calls)
         above = trace.spans[top].span.parent_id
         if above is not None and (trace_id, above) not in self._decided:
             # What is around may come after all, from another process or late: then it has to know.
@@ -233,12 +225,17 @@ class Traces:
         before = table.get(key, NOTHING)
         counted = any(operation.kind == "model" for operation in found)
         table[key] = Within(
-            before.ours | within.ours, {}, before.failures | within.failures, before.counted or within.counted or counted
+            before.ours | within.ours,
+            {},
+            before.failures | within.failures,
+            before.counted or within.counted or counted,
         )
         if len(table) > self._limit:
             table.popitem(last=False)
 
-    def _resolved(self, trace_id: str, trace: _Waiting, top: str, arounds: dict[str, Around]) -> list[Operation]:
+    def _resolved(
+        self, trace_id: str, trace: _Waiting, top: str, arounds: dict[str, Around], calls: SameCalls
+    ) -> list[Operation]:
         """The operations that a span and those in it tell of, in order of their ends; fills in what is around each."""
         order = trace.below(top)
         within = self._within(trace_id, trace, order)
@@ -250,6 +247,8 @@ class Traces:
             if above is not None:
                 around = arounds.get(above) or self._decided.get((trace_id, above)) or NOWHERE
             operation = operation_of(tale, around, within[span_id])
+            if operation is not None and operation.kind == "model" and not calls.told(operation, tale.span.scope):
+                operation = None
             if operation is not None:
                 found.append(self._whole(operation))
             arounds[span_id] = around_those_in(tale, around, operation)
@@ -264,32 +263,21 @@ class Traces:
         """What happened in each span."""
         known: dict[str, Within] = {}
         for span_id in reversed(order):
-            parts = [_told_upwards(trace.spans[inner], known[inner]) for inner in trace.inside.get(span_id, ()) if inner in known]
+            parts = [
+                told_upwards(trace.spans[inner], known[inner])
+                for inner in trace.inside.get(span_id, ())
+                if inner in known
+            ]
             parts.append(self._before.get((trace_id, span_id), NOTHING))
-            usage: dict[str, int] = {}
+            call: dict[str, Any] = {}
             for part in parts:
-                for name, tokens in part.usage.items():
-                    usage[name] = usage.get(name, 0) + tokens
+                for name, value in part.call.items():
+                    call[name] = call.get(name, 0) + value if name in USAGE else value
             known[span_id] = Within(
                 frozenset().union(*(part.ours for part in parts)),
-                usage,
+                call,
                 frozenset().union(*(part.failures for part in parts)),
                 any(part.counted for part in parts),
+                next((part.refused for part in parts if part.refused), None),
             )
         return known
-
-
-def _told_upwards(tale: Told, within: Within) -> Within:
-    """What a span and all in it is to what is around."""
-    if tale.ours is not None:
-        failed = tale.ours.kind == "agent" and tale.ours.outcome == "error"
-        return Within(frozenset({tale.ours.kind}), {}, frozenset({tale.ours.error_type}) if failed else frozenset())
-    if tale.said is None:
-        return within
-    if tale.said.kind == "model":
-        said = {name: tale.said.facts[name] for name in USAGE if name in tale.said.facts}
-        return within._replace(usage={**within.usage, **said})
-    if tale.said.kind == "agent":
-        # An agent's calls are no part of a call around it; its own failure is what it hands up.
-        return within._replace(usage={}, failures=frozenset({tale.error_type}) if tale.span.failed else frozenset())
-    return within

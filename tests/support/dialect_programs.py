@@ -1,8 +1,7 @@
 """Programs that speak in the spans of one package each: real packages, real clients, answers of the scripted server.
 
-Each asks models, uses a tool and fails once, as far as its package has these. Used by
-``tests/e2e/test_dialects.py``, which runs them where the packages are installed, and by ``tests/data/record_dialects.py``, which keeps
-what they sent for the tests that have no such packages.
+Each asks models, uses a tool and fails once, as far as its package has these. ``tests/e2e/test_dialects.py`` runs them
+where the packages are installed; what they sent is kept for the tests that have no such packages.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ START = """
     if OURS:
         tachograph.init(store=False)
     """
-"""A provider of the program's own, whose spans are read by the exporter and kept in a file; and our hooks, if wanted."""
+"""A provider of the program's own, whose spans the exporter reads and a file keeps; and our hooks, if wanted."""
 
 KEPT = '''
 """Keeps spans in a file of OTLP JSON, a request a line."""
@@ -398,16 +397,25 @@ SPEAKERS = {
                 return f"{thing} costs 4"
 
 
+            if sys.argv[1:] == ["serve"]:
+                server.run()
+                raise SystemExit
+
+
             async def main():
                 async with Client(server) as client:
                     await client.list_tools()
                     await client.call_tool("price", {"thing": "tea"})
                     await client.call_tool("price", {"thing": "milk"})
+                environment = {name: value for name, value in os.environ.items() if name != "OURS"}
+                parameters = StdioServerParameters(command=sys.executable, args=["app.py", "serve"], env=environment)
+                async with Client(stdio_client(parameters)) as client:
+                    await client.call_tool("price", {"thing": "tea"})
 
 
             asyncio.run(main())
             """,
         replies={},
-        expected={"tool_calls": 2, "total_requests": 0},
+        expected={"tool_calls": 3, "tool_errors": {"tool_error": 1}, "total_requests": 0},
     ),
 }

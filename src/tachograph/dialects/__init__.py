@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 class Dialect(Protocol):
     """A file of this family."""
 
-    NAME: str
-    TELLING: frozenset[str]
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a module's constant
+        """What it is called."""
 
-    @staticmethod
-    def understood(span: ReadSpan) -> Said | None:
+    @property
+    def TELLING(self) -> frozenset[str]:  # noqa: N802 - likewise
+        """Attributes of which one at least is on a span in it."""
+
+    def understood(self, span: ReadSpan) -> Said | None:
         """What a span says; None for one that only looks as if it were written in this dialect."""
 
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from tachograph.spans import ReadSpan
 
 NAME: Final = "gen_ai"
-TELLING: Final = frozenset({names.OPERATION_NAME, names.PROVIDER_NAME, names.FORMER_SYSTEM})
+TELLING: Final = frozenset(
+    {
+        names.OPERATION_NAME,
+        names.PROVIDER_NAME,
+        *(old for old, now in names.FORMER.items() if now == names.PROVIDER_NAME),
+    }
+)
+
+_SAYS: Final = {**names.FORMER, "anthropic.message.stop_reason": names.FINISH_REASONS}
+"""What is also called otherwise: by earlier conventions, and by a client that writes spans itself."""
 
 MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_completion"})
 """``gen_ai.operation.name`` of calls to a model."""
@@ -25,7 +34,7 @@ MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_
 
 def understood(span: ReadSpan) -> Said | None:
     """What a span says by these conventions."""
-    found = said.translated(span.attributes, names.FORMER)
+    found = said.translated(span.attributes, _SAYS)
     operation = found.get(names.OPERATION_NAME)
     if operation in MODEL_CALLS:
         return said.model(NAME, found, span.name)

@@ -15,7 +15,7 @@ NAME: Final = "google_adk"
 SCOPE: Final = "gcp.vertex.agent"
 _SESSION: Final = "gcp.vertex.agent.session_id"
 SESSIONS: Final = frozenset({_SESSION})
-TELLING: Final = frozenset({names.OPERATION_NAME, names.FORMER_SYSTEM, _SESSION})
+TELLING: Final = frozenset({*gen_ai.TELLING, _SESSION})
 
 _OWN: Final = "gemini"
 

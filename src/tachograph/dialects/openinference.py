@@ -39,7 +39,7 @@ _TOOL_CALL: Final = re.compile(r"llm\.output_messages\.(\d+)\.message\.tool_call
 _RUN: Final = re.compile(r"\.a?run$")
 """How some of its instrumentations end the name of an agent's span."""
 
-_ASKED: Final = {
+_ASKED: Final[dict[str, tuple[str, type | tuple[type, ...]]]] = {
     "frequency_penalty": (names.REQUEST_FREQUENCY_PENALTY, (int, float)),
     "max_tokens": (names.REQUEST_MAX_TOKENS, int),
     "model": (names.REQUEST_MODEL, str),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tachograph import names
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterable, Mapping
 
     from tachograph.records import Kind

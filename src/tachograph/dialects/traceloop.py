@@ -24,14 +24,15 @@ _ENTITY: Final = "traceloop.entity.name"
 _REQUEST: Final = "llm.request.type"
 _STREAMING: Final = ("gen_ai.is_streaming", "llm.is_streaming")
 _PROPERTIES: Final = "traceloop.association.properties."
-_OF_SESSION: Final = tuple(f"{_PROPERTIES}{name}" for name in ("session_id", "session.id", "conversation_id", "thread_id"))
+_OF_SESSION: Final = tuple(
+    f"{_PROPERTIES}{name}" for name in ("session_id", "session.id", "conversation_id", "thread_id")
+)
 SESSIONS: Final = frozenset(_OF_SESSION)
 TELLING: Final = frozenset({KIND, _REQUEST, *_STREAMING, "traceloop.workflow.name", *SESSIONS})
 
 _REQUESTS: Final = {"chat": "chat", "completion": "text_completion", "embedding": "embeddings"}
 _SAYS: Final = {
     **names.FORMER,
-    **dict.fromkeys(_OF_SESSION[::-1], names.SESSION_ID),
     f"{_PROPERTIES}user_id": names.USER_ID,
     "llm.request.model": names.REQUEST_MODEL,
     "llm.response.model": names.RESPONSE_MODEL,
@@ -46,6 +47,10 @@ def understood(span: ReadSpan) -> Said | None:
     """What a span says by these conventions; a decorated step of a workflow is no operation."""
     attributes = span.attributes
     found = said.translated(attributes, _SAYS)
+    for name in _OF_SESSION:
+        if name in attributes:  # what the program says itself goes before what was stamped when it had said nothing
+            found[names.SESSION_ID] = attributes[name]
+            break
     kind, entity = attributes.get(KIND), attributes.get(_ENTITY)
     if kind == "workflow":
         return said.task(NAME, {names.WORKFLOW_NAME: entity, **found}, span.name)

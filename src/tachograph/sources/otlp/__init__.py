@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tachograph.guard import Guard
-    from tachograph.foreign import Told
+    from tachograph.kin import Told
     from tachograph.records import Operation, Record
     from tachograph.sources.otlp.gaps import Noted
     from tachograph.spans import Batch, ReadSpan
@@ -115,7 +115,8 @@ class OtlpSource(Ledger):
         if report.bad:
             more = [] if report.bad <= len(report.problems) else [f"… {report.bad - len(report.problems):,} more"]
             reasons = [*reasons, *(f"could not be read: {problem}" for problem in [*report.problems, *more])]
-        return dataclasses.replace(metrics, complete=not reasons, reasons=reasons) if reasons else metrics
+        reasons = [*metrics.reasons, *reasons]
+        return dataclasses.replace(metrics, complete=not reasons, reasons=reasons)
 
     def stats(self) -> dict[str, Any]:
         """How much was read, and what could not be: ``bad`` with the first ``problems``, ``unfinished`` files."""
