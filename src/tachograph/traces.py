@@ -68,8 +68,17 @@ class _Waiting:
         first = [span_id for span_id, tale in self.spans.items() if tale.span.parent_id not in self.spans]
         for span_id in (*first, *self.spans):
             if span_id not in done:
-                done.update(self.below(span_id))
-                yield span_id
+                top = self._above_all(span_id)
+                done.update(self.below(top))
+                yield top
+
+    def _above_all(self, span_id: str) -> str:
+        above, seen = span_id, set[str]()
+        while above not in seen:
+            seen.add(above)
+            parent_id = self.spans[above].span.parent_id
+            above = parent_id if parent_id in self.spans else above
+        return above
 
     def drop(self, span_ids: Iterable[str]) -> None:
         for span_id in span_ids:

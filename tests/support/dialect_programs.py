@@ -293,7 +293,7 @@ SPEAKERS = {
             OpenAIInstrumentor().instrument()
             ask_openai()
             """,
-        expected={**CALLS, "llm_errors": {"BadRequestError": 1}},
+        expected={**CALLS, "llm_errors": {"openai.BadRequestError": 1}},
     ),
     "openai-v2": Speaker(
         packages=("opentelemetry-instrumentation-openai-v2",),
