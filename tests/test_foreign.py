@@ -383,3 +383,60 @@ def test_who_subscribes_hears_of_queries(met) -> None:
     subscription.close()
 
     assert ["database_query_executed"] == [entry["event_type"] for entry in heard]
+
+
+# ------------------------------------------------------------------------------------------- what others say late
+def test_a_call_known_late_for_one_is_counted_once(met) -> None:
+    """Where the outer span says only at its end that it is a model call, it counts, and the inner one does not."""
+    with session("s"), foreign({"rpc.system": "x"}) as outer:
+        with foreign(CHAT):
+            pass
+        early = met.ledger.session_metrics("s")
+        outer.set_attributes({**CHAT, names.INPUT_TOKENS: 101})
+
+    assert (1, 100) == (early.total_requests, early.total_prompt_tokens)
+    (call,) = records(met)
+    assert 101 == call.attributes[names.INPUT_TOKENS]
+
+
+def test_ours_win_where_theirs_is_known_late(met) -> None:
+    """A span around ours that says at its end that it is the same call, or the same framework's run, adds nothing."""
+    with session("s"), foreign({}, scope="x.smolagents") as run, operation("agent", "cook"):
+        with foreign({}) as call, operation("model", "gpt-4.1"):
+            call.set_attributes(CHAT)
+        run.set_attributes({names.OPERATION_NAME: "invoke_agent"})
+
+    figures = met.ledger.session_metrics("s")
+    assert (1, 1) == (figures.total_requests, figures.agent_runs)
+    records(met)
+
+
+def test_agents_of_others_are_in_the_process_session_too(met) -> None:
+    """An agent run that nobody put into a session is in that of the process, and so is what is in it."""
+    with foreign({names.OPERATION_NAME: "invoke_agent", names.AGENT_NAME: "clerk"}), foreign(CHAT):
+        pass
+
+    call, run = sorted(records(met), key=lambda record: record.kind, reverse=True)
+    assert [met.runtime.process_session()] * 2 == [call.session_id, run.session_id]
+    assert ("clerk", run.id) == (call.agent, call.parent_id)
+
+
+def test_a_conversation_is_a_session(met) -> None:
+    """Where a framework says which conversation it is, that is the session; of a helper's it is that of who asked."""
+    run = {names.OPERATION_NAME: "invoke_agent", names.CONVERSATION_ID: "talk"}
+    with foreign(run), foreign({**run, names.CONVERSATION_ID: "another"}), foreign(CHAT):
+        pass
+
+    assert {"talk"} == {record.session_id for record in records(met)}
+
+
+def test_what_waits_when_recording_stops_is_kept(met) -> None:
+    """A call in a span that never ends is told of when recording stops, or a fork has taken the lock."""
+    with session("s"), foreign({"rpc.system": "x"}):
+        with foreign(CHAT):
+            pass
+        met.runtime.providers.after_fork()
+        assert [] == [record for record in met.ledger._history if record.session_id == "s"]
+        met.runtime.stop()
+
+    assert 1 == met.ledger.session_metrics("s").total_requests

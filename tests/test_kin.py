@@ -11,7 +11,7 @@ RUN = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "clerk", "g
 
 
 def test_a_span_belongs_where_it_says() -> None:
-    """Session and user are the span's own, else those around it; a conversation is a session where there is no other."""
+    """Session and user are the span's own, else those around it; a conversation is a session for want of another."""
     around = NOWHERE._replace(session_id="around", user_id="ada", agent="boss")
     talk = {**CHAT, names.CONVERSATION_ID: "talk"}
 

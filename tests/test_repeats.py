@@ -88,7 +88,7 @@ def test_work_is_asked_for_once() -> None:
     ],
 )
 def test_a_call_over_mcp_is_the_tools(kind, around, parent, repeated) -> None:
-    """What a tool calls to do its work is the tool's call, and what a server serves is the client's, if there is one."""
+    """What a tool calls to do its work is the tool's call; what a server serves is its client's, if there is one."""
     assert repeated == is_repeated(MCP, around, kind=kind, parent=parent, scope="mcp")
 
 

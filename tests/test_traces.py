@@ -96,7 +96,7 @@ def test_neighbours_of_one_answer_are_one_call() -> None:
     assert 1 == len(found)
 
 
-# ------------------------------------------------------------------------------------------------------ where it belongs
+# ----------------------------------------------------------------------------------------------------- where it belongs
 def test_what_is_around_says_where_it_belongs() -> None:
     """Session, user, agent and the operation around are those of the nearest one that has any."""
     top = {**RUN, names.CONVERSATION_ID: "talk", names.USER_ID: "ada"}

@@ -2,11 +2,11 @@
 
 Packages, clients and connections are real, so these tests have environments of their own, which `.ci/run` makes:
 
-    pip install -e '.[dialect-openinference]' && pytest -m beside tests/e2e/test_dialects.py -k openinference
+    pip install -e '.[dialect-openinference]' && pytest -m dialect -k openinference tests/e2e/test_dialects.py
 
 and likewise for ``dialect-openllmetry``, ``dialect-pydantic-ai``, ``dialect-mcp`` and ``dialect-google-adk``; the
-official packages are in the environments of ``test_beside_others.py``. ``RECORD_SPANS=1`` keeps the spans for
-``tests/dialects/test_recorded.py``.
+official packages are in the environments of ``test_beside_others.py``. With ``RECORD_SPANS=1`` the spans of those that
+run alone are kept for ``tests/dialects/test_recorded.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tachograph.sources.otlp import OtlpSource
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.beside
+pytestmark = pytest.mark.dialect
 
 
 def require(packages: tuple[str, ...]) -> None:

@@ -25,7 +25,7 @@ _REQUEST: Final = "llm.request.type"
 _STREAMING: Final = ("gen_ai.is_streaming", "llm.is_streaming")
 _PROPERTIES: Final = "traceloop.association.properties."
 _OF_SESSION: Final = tuple(
-    f"{_PROPERTIES}{name}" for name in ("session_id", "session.id", "conversation_id", "thread_id")
+    f"{_PROPERTIES}{name}" for name in ("session_id", names.SESSION_ID, "conversation_id", "thread_id")
 )
 SESSIONS: Final = frozenset(_OF_SESSION)
 TELLING: Final = frozenset({KIND, _REQUEST, *_STREAMING, "traceloop.workflow.name", *SESSIONS})
