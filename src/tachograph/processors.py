@@ -58,6 +58,7 @@ class SpanStamp(SpanProcessor):
         hear: given the operations that spans of others tell of.
         process_session: gives the session of what nobody put into one.
         prices: of model calls.
+        beside: one on another provider, spans of which may be around those of this one.
     """
 
     def __init__(
@@ -66,12 +67,13 @@ class SpanStamp(SpanProcessor):
         hear: Callable[[Operation], None] | None = None,
         process_session: Callable[[], str] | None = None,
         prices: Prices | None = None,
+        beside: SpanStamp | None = None,
     ) -> None:
         self._guard = guard
         self._hear = hear
         self._process_session = process_session
-        self._open = OpenSpans()
-        self._traces = Traces(session=self._session, prices=prices)
+        self.open: OpenSpans = OpenSpans() if beside is None else beside.open
+        self.traces: Traces = Traces(session=self._session, prices=prices) if beside is None else beside.traces
         self.active = True
 
     def deafen(self) -> None:
@@ -81,16 +83,16 @@ class SpanStamp(SpanProcessor):
 
     def settle(self) -> None:
         """Hand on what still waits, by what is known."""
-        for operation in self._traces.rest():
+        for operation in self.traces.rest():
             self._told(operation)
 
     def undecided(self) -> list[Operation]:
         """What waits, by what is known so far."""
-        return [] if self._hear is None else self._traces.undecided()
+        return [] if self._hear is None else self.traces.undecided()
 
     def after_fork(self) -> None:
         """Another thread may have held the lock when this process was forked off."""
-        self._traces.after_fork()
+        self.traces.after_fork()
 
     def _session(self) -> str | None:
         return None if self._process_session is None else self._process_session()
@@ -106,7 +108,7 @@ class SpanStamp(SpanProcessor):
         around = trace.get_current_span(parent_context)
         if is_model_call(span.attributes or {}) and is_model_call(_of_others(around)):
             around.set_attributes({names.COUNTED: True})
-        theirs = self._open.get(around.get_span_context().span_id)
+        theirs = self.open.get(around.get_span_context().span_id)
         if theirs is not None:
             theirs.awaited = True
             theirs.await_all()
@@ -123,7 +125,7 @@ class SpanStamp(SpanProcessor):
             stamps |= _place(operation, None if in_their_call else around)
         if in_their_call or (operation is not None and operation.kind == "model"):
             stamps[names.COUNTED] = True
-        begun = self._open.begun(
+        begun = self.open.begun(
             span.get_span_context().span_id,
             around.get_span_context().span_id,
             session=names.SESSION_ID in stamps or not SESSIONS.isdisjoint(present),
@@ -148,10 +150,10 @@ class SpanStamp(SpanProcessor):
             return
         if getattr(span.instrumentation_scope, "name", None) == names.SCOPE:
             # Ours are told of elsewhere; spans of others that are around one are to know of it.
-            if span.parent is not None and self._open.get(span.parent.span_id) is not None and self._listens():
+            if span.parent is not None and self.open.get(span.parent.span_id) is not None and self._listens():
                 self._take(span, top=False)
             return
-        begun = self._open.ended(context.span_id)
+        begun = self.open.ended(context.span_id)
         tells = telling(span.attributes or {})
         if not self._listens() or not (tells or (begun is not None and begun.awaited)):
             return
@@ -166,7 +168,7 @@ class SpanStamp(SpanProcessor):
     def _take(self, span: ReadableSpan, *, top: bool) -> None:
         read = from_sdk(span)
         if read is not None:
-            for operation in self._traces.take(read, top=top):
+            for operation in self.traces.take(read, top=top):
                 self._told(operation)
 
     def _told(self, operation: Operation) -> None:

@@ -139,6 +139,7 @@ class Runtime:
         )
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain, self.clients)
         self.wraps = Wraps(self.hooks, self.guard, self.complain)
+        self._stamp: SpanStamp | None = None
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
@@ -196,8 +197,10 @@ class Runtime:
     def _span_stamp(self) -> SpanStamp:
         from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
 
-        stamp = SpanStamp(self.guard, self._hear, self.process_session, self.recorder.prices)
-        self.ledger.attend(stamp.undecided)
+        stamp = SpanStamp(self.guard, self._hear, self.process_session, self.recorder.prices, self._stamp)
+        if self._stamp is None:  # they wait together
+            self._stamp = stamp
+            self.ledger.attend(stamp.undecided)
         return stamp
 
     def _hear(self, record: Operation) -> None:
