@@ -272,12 +272,14 @@ class Traces:
         """What happened in each span."""
         known: dict[str, Within] = {}
         for span_id in reversed(order):
-            parts = [
-                told_upwards(trace.spans[inner], known[inner])
-                for inner in trace.inside.get(span_id, ())
-                if inner in known
-            ]
-            parts.append(self._before.get((trace_id, span_id), NOTHING))
+            inside = trace.inside.get(span_id, ())
+            parts = [told_upwards(trace.spans[inner], known[inner]) for inner in inside if inner in known]
+            before = self._before.get((trace_id, span_id))
+            if before is not None:
+                parts.append(before)
+            if not parts:
+                known[span_id] = NOTHING
+                continue
             call: dict[str, Any] = {}
             for part in parts:
                 for name, value in part.call.items():
