@@ -118,6 +118,13 @@ def test_what_is_around_says_where_it_belongs() -> None:
     assert [False, True] == [names.NESTED in found[number].attributes for number in (1, 4)]
 
 
+def test_a_span_may_say_itself_which_agent_it_works_for() -> None:
+    """Where no agent's run is around, the agent that a call names is the one it was made by."""
+    found = told(span(1, {**CHAT, names.AGENT_NAME: "clerk"}), span(2, {**TOOL, names.AGENT_NAME: "boss"}))
+
+    assert ["clerk", "boss"] == [found[1].agent, found[2].agent]
+
+
 def test_ours_around_say_where_theirs_belong() -> None:
     """In a run of ours, spans of others are in its session, its request and its agent's work."""
     found = told(ours(1, "agent", **{names.AGENT_NAME: "it"}), span(2, PLAIN, parent=1), span(3, CHAT, parent=2))

@@ -103,7 +103,7 @@ def operation_of(tale: Told, around: Around, within: Within) -> Operation | None
         end_ns=max(span.start_ns, span.end_ns),
         outcome="error" if failed else "ok",
         error_type=error_type or refused,
-        agent=place.agent,
+        agent=place.agent or (said.facts.get(names.AGENT_NAME) if kind in _BY_AGENTS else None),
         parent_id=around.nearest.id if around.nearest else stamps.get(names.PARENT_ID) or span.parent_id,
         trace_id=span.trace_id,
         user_id=place.user_id,
@@ -115,6 +115,7 @@ def operation_of(tale: Told, around: Around, within: Within) -> Operation | None
     )
 
 
+_BY_AGENTS: Final = frozenset({"model", "tool"})
 _ALSO_KEPT: Final = frozenset({names.CONVERSATION_ID})
 
 

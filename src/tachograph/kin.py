@@ -119,7 +119,7 @@ def _in(place: Around, operation: Operation, scope: str, *, served: bool = False
         return place
     nearest = Nearest(operation.id, operation.kind, operation.name, scope)
     if operation.kind == "agent":
-        return place._replace(agent=operation.name, in_run=True, in_call=False, nearest=nearest, served=False)
+        return place._replace(agent=operation.name, in_run=True, nearest=nearest, served=False)
     if operation.kind == "task":
         return place._replace(task_id=operation.id, nearest=nearest, served=False)
     return place._replace(in_call=place.in_call or operation.kind == "model", nearest=nearest, served=served)

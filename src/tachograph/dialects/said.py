@@ -17,6 +17,7 @@ IDS: Final = (names.SESSION_ID, names.CORRELATION_ID, names.USER_ID, names.CONVE
 """What any span may say of where it belongs."""
 
 OF_MODEL: Final = (
+    names.AGENT_NAME,
     names.PROVIDER_NAME,
     names.REQUEST_MODEL,
     names.REQUEST_STREAM,
@@ -40,7 +41,7 @@ OF_MODEL: Final = (
     names.CONVERSATION_ID,
 )
 OF_AGENT: Final = (names.AGENT_NAME, names.CONVERSATION_ID)
-OF_TOOL: Final = (names.TOOL_NAME, names.TOOL_TYPE, names.TOOL_CALL_ID)
+OF_TOOL: Final = (names.AGENT_NAME, names.TOOL_NAME, names.TOOL_TYPE, names.TOOL_CALL_ID)
 OF_TASK: Final = (names.WORKFLOW_NAME, names.CONVERSATION_ID)
 
 USAGE: Final = (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.CACHED_TOKENS, names.REASONING_TOKENS)
