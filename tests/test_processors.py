@@ -363,3 +363,19 @@ def test_a_second_provider_is_stamped_as_well() -> None:
 
         assert {names.SESSION_ID: "s"} == stamped(span.attributes)
     provider.shutdown()
+
+
+def test_a_call_in_one_on_another_provider_is_counted_once(captured: Capture) -> None:
+    """Spans of several providers may be in each other: what waits, waits for all of them."""
+    captured.runtime.providers.tracer()
+    other = TracerProvider(shutdown_on_exit=False)
+    captured.runtime.providers._stamp(other)
+    call = {names.OPERATION_NAME: "chat", names.REQUEST_MODEL: "m"}
+    with foreign(captured).start_as_current_span("outer") as outer:
+        with other.get_tracer("sdk").start_as_current_span("inner", attributes=call):
+            pass
+        assert 1 == captured.ledger.total().total_requests
+        outer.set_attributes(call)
+    other.shutdown()
+
+    assert 1 == captured.ledger.total().total_requests

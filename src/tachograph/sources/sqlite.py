@@ -17,7 +17,7 @@ from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.sources import SourceError
 from tachograph.store.look import Look
 from tachograph.store.readers import Readers
-from tachograph.store.schema import StoreError, plain
+from tachograph.store.schema import StoreError, as_stored
 from tachograph.tally import Tally
 from tachograph.times import moment
 from tachograph.views.audit import audit_view, kinds_of
@@ -119,7 +119,7 @@ class SqliteSource:
     def _all_rows(self, now: Look) -> Iterator[Row]:
         """The rows of all sessions, the one last active first; those whose counters have not changed are remembered."""
         known, versions = self._rows, now.versions()  # replaced and never changed, as others may be reading it
-        busy = {plain(operation.session_id) for operation in now.under_way()}
+        busy = {as_stored(operation.session_id) for operation in now.under_way()}
         rows: dict[str, tuple[int, Row]] = {}
         for session_id in now.newest_sessions(None, 0, deleted=False):
             version, before = versions.get(session_id, 0), known.get(session_id)
