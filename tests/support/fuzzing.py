@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from support.otlp_files import METRICS, RECORDS, as_messages, requests
-from support.sent import CHAT, as_json, as_protobuf, nested, request, span
+from support.sent import CHAT, as_json, as_protobuf, field, nested, request, span
 from tachograph import names
 from tachograph.guard import Guard
 from tachograph.server import Receiver
@@ -88,6 +88,9 @@ def inputs(count: int, seed: int) -> Iterator[tuple[Signal, bool, bool, bytes]]:
         if number % 10 == 0:
             yield good(number, chance)
             continue
+        if number % 10_000 in (3_333, 6_667):
+            yield largest(is_json=number % 10_000 == 3_333)
+            continue
         is_json = chance.random() < 0.5
         signal, body = _json(chance) if is_json else _message(chance)
         if chance.random() < 0.5:  # else it is sent again, more or less
@@ -108,6 +111,14 @@ def good(number: int, chance: random.Random) -> tuple[Signal, bool, bool, bytes]
     broken = span(0, CHAT) if chance.random() < 0.5 else span(5, CHAT, endTimeUnixNano="0")
     encoded = (as_json if chance.random() < 0.5 else as_protobuf)(request(*[broken][: chance.randrange(2)], whole))
     return encoded.signal, encoded.is_json, False, encoded.body
+
+
+def largest(*, is_json: bool) -> tuple[Signal, bool, bool, bytes]:
+    """As large as may be sent, of as many parts as may be looked at; nothing of it can be taken."""
+    if is_json:
+        return "traces", True, False, b'{"resourceSpans":[{"scopeSpans":[{"spans":[' + b"{}," * 999_000 + b"{}]}]}]}"
+    attributes = b"\x4a\x00" * (LARGEST // 2 - 50)
+    return "traces", False, False, field(1, field(2, field(2, attributes)))
 
 
 # -------------------------------------------------------------------------------------------- how they are broken

@@ -25,7 +25,7 @@ from tachograph.server.receiver.bodies import Room
 from tachograph.server.receiver.copies import Copies
 from tachograph.server.receiver.fitting import fit_event, fit_operation
 from tachograph.server.receiver.places import Outcome, place_of
-from tachograph.server.receiver.wire import batches
+from tachograph.server.receiver.wire import batches, check
 from tachograph.store.trouble import KINDS, Trouble
 from tachograph.tally import repeats_operation
 
@@ -94,6 +94,7 @@ class Receiver:
         self._copies = Copies()
         self._queue: SimpleQueue[Sent | _Mark] = SimpleQueue()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._thread: threading.Thread | None = None
         self._closing = math.inf
@@ -101,6 +102,17 @@ class Receiver:
         self._over = threading.Event()
 
     # ------------------------------------------------------------------------------------------------ the server's
+    def check(self, sent: Sent) -> Checked:
+        """As :func:`~tachograph.server.receiver.wire.check`, of large requests one at a time.
+
+        One is some thirty times its size while it is looked at, and Python looks at one at a time in any case.
+
+        Raises:
+            UndecodableError: for one that cannot be read at all.
+        """
+        with self._looking:
+            return check(sent)
+
     def put(self, sent: Sent, checked: Checked) -> bool:
         """Let a request wait to be kept; whether that is so, as nothing is taken any more once this is closed.
 

@@ -30,9 +30,6 @@ _ENCODINGS: Final = {"": False, "identity": False, "gzip": True}
 _AT_ONCE: Final = 1024 * 1024
 """Bytes of protobuf that are looked at in a few milliseconds, so no thread is asked for it; a tenth of it in JSON."""
 
-_one_at_a_time: Final = anyio.CapacityLimiter(1)
-"""A request is some thirty times its size while it is looked at, and Python looks at one at a time in any case."""
-
 router: Final = APIRouter(include_in_schema=False)  # the protocol is described elsewhere
 
 
@@ -71,7 +68,7 @@ async def _taken(request: Request, receiver: Receiver, signal: Signal, content: 
         if len(body) * (10 if sent.is_json else 1) <= _AT_ONCE:
             checked = check(sent)
         else:
-            checked = await anyio.to_thread.run_sync(check, sent, limiter=_one_at_a_time)
+            checked = await anyio.to_thread.run_sync(receiver.check, sent)
         if signal == "metrics" or not checked.taken:
             receiver.refused(checked)
             return checked
