@@ -11,15 +11,17 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from tachograph.codec import events_from_span, operation_from_span
 from tachograph.config import ConfigError
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.spans import from_sdk
+from tachograph.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
+
+    from tachograph.records import Operation
 
 _SIGNALS: Final = ("traces", "metrics", "logs")
 _GRPC_PORT: Final = 4317
@@ -85,8 +87,9 @@ def make_exporter(signal: str, name: str) -> Any:
 class LedgerSpanExporter(SpanExporter):
     """An in-memory exporter whose spans answer at once: attach it to any provider.
 
-    It reads sessions from spans alone, so it knows what the spans know: nothing that was sampled out, and no
-    event that had no span to be copied onto.
+    It reads sessions from spans alone, ours and those of the dialects in :mod:`tachograph.dialects`, so it knows what
+    the spans know: nothing that was sampled out, and no event that had no span to be copied onto. Spans of others end
+    before those around them; until these have ended, answers are by what is known so far.
 
     Args:
         ledger: take spans into this ledger; by default one of its own.
@@ -96,9 +99,10 @@ class LedgerSpanExporter(SpanExporter):
     def __init__(
         self, ledger: Ledger | None = None, *, prices: Mapping[str, Mapping[str, float]] | None = None
     ) -> None:
-        self._prices = Prices(prices)
         self.ledger = Ledger() if ledger is None else ledger
         self.guard = Guard()
+        self._traces = Traces(prices=Prices(prices))
+        self.ledger.attend(self._undecided)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take ended spans in: ours, and those of others that are worth a place."""
@@ -113,15 +117,25 @@ class LedgerSpanExporter(SpanExporter):
         span = from_sdk(ended)
         if span is None:
             return
-        operation = operation_from_span(span) or operation_from_foreign(span, self._prices)
+        operation = operation_from_span(span)
         if operation is not None:
             self.ledger.apply(operation)
+        for decided in self._traces.take(span):
+            self.ledger.apply(decided)
         for event in events_from_span(span):
             self.ledger.apply(event)
 
+    def _undecided(self) -> list[Operation]:
+        return self.guard(self._traces.undecided, default=[])
+
     def shutdown(self) -> None:
-        """Nothing to give back; the ledger can still be read."""
+        """Nothing more comes: what waits is decided. The ledger can still be read."""
+        self.guard(self._settle)
+
+    def _settle(self) -> None:
+        for operation in self._traces.rest():
+            self.ledger.apply(operation)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Nothing is held back."""
+        """Nothing is held back from whoever reads."""
         return True

@@ -142,7 +142,8 @@ class Ledger:
         """Ask there as well, whenever somebody reads, for what is under way; for as long as its object lives.
 
         Args:
-            under_way: a method that gives open records. One that is given no more has ended, and was applied before.
+            under_way: a method that gives open records, and ended ones that may yet turn out to be part of others.
+                One that is given no more has ended, and was applied before if it counts.
         """
         self._attended.append(weakref.WeakMethod(under_way))
 
@@ -374,7 +375,8 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return sorted([*self._open.values(), *self._told()], key=lambda open_: (open_.start_ns, open_.id))
+            told = [open_ for open_ in self._told() if open_.end_ns is None]
+            return sorted([*self._open.values(), *told], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""
@@ -390,7 +392,7 @@ class Ledger:
     def stats(self) -> dict[str, Any]:
         """How full the ledger is, and what its bounds have cost."""
         with self._reading():
-            told = self._told()
+            told = [open_ for open_ in self._told() if open_.end_ns is None]
             busy = {session_id for session_id, tally in self._sessions.items() if tally.open}
             busy |= {open_.session_id for open_ in told}
             return {

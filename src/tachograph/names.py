@@ -132,6 +132,9 @@ COUNTED: Final = _attribute(
     bool,
     "true on others' spans in or around a model call that is counted: they add nothing",
 )
+TOLD_BY: Final = _attribute(
+    "tachograph.told.by", str, "dialect of somebody else's span that it was read from", local=True
+)
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 REMOTE: Final = _attribute("tachograph.code.remote", bool, "true when code ran where its tool calls cannot be seen")
 TASK_ID: Final = _attribute(
@@ -183,8 +186,10 @@ FORMER: Final[dict[str, str]] = {
     "db.sql.table": DB_COLLECTION,
     "db.system": DB_SYSTEM,
     "gen_ai.system": PROVIDER_NAME,
+    "gen_ai.usage.cache_read_input_tokens": CACHED_TOKENS,
     "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
     "gen_ai.usage.prompt_tokens": INPUT_TOKENS,
+    "gen_ai.usage.reasoning_tokens": REASONING_TOKENS,
     "http.method": HTTP_METHOD,
     "http.url": URL,
     "net.peer.name": SERVER_ADDRESS,

@@ -74,12 +74,12 @@ class Providers:
         self._on_joined = joined
         self._span_stamp = span_stamp
         self._private: trace.TracerProvider | None = None
+        self._ears: list[SpanStamp] = []
         self.after_fork()
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
         self._stamps: list[Any] = []
-        self._ears: list[SpanStamp] = []
         # A logger of the API comes to life when a provider is set.
         self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
         self._early: list[LogRecord] = []
@@ -246,6 +246,13 @@ class Providers:
     def after_fork(self) -> None:
         """A child process: make the lock anew, as another thread may have held it."""
         self._lock = threading.Lock()
+        for ear in self._ears:
+            ear.after_fork()
+
+    def settle(self) -> None:
+        """Hear of what waits for spans that have not ended: they will not be heard of."""
+        for ear in self._ears:
+            self._guard(ear.settle)
 
     def inherit(self, before: Providers) -> None:
         """Answer for the providers that another one has built."""

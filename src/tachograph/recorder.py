@@ -20,7 +20,6 @@ from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
 from tachograph.live import Live, hand_up, run_of
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from tachograph.ledger import Ledger
     from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
-    from tachograph.spans import ReadSpan
 
 _WORD = re.compile(r"[\w.:-]{1,100}")
 _WHOLE = True  # an operation that is told of at once, beginning and end
@@ -301,13 +299,16 @@ class Recorder:
             self._guard(self._price, record, facts)
         self.write(record, base)
 
-    def foreign(self, span: ReadSpan) -> None:
-        """Another instrumentation's span ended: what of it is worth a place, to the ledger alone."""
-        record = operation_from_foreign(span, self._prices)
-        if record is not None:
-            self._guard(self._ledger.apply, record)
-            for ended in self.attendance.ended[record.kind]:
-                self._guard(ended, record, _WHOLE)
+    @property
+    def prices(self) -> Prices:
+        """Of model calls."""
+        return self._prices
+
+    def foreign(self, record: Operation) -> None:
+        """What a span of another instrumentation tells of: to the ledger alone."""
+        self._guard(self._ledger.apply, record)
+        for ended in self.attendance.ended[record.kind]:
+            self._guard(ended, record, _WHOLE)
 
     def write(self, record: Operation, base: Context, events: Sequence[Event] = ()) -> Operation:
         """An operation that is over, in both writings at once; its span has these events on it.

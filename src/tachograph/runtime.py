@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from tachograph.attendant import Attendant
     from tachograph.processors import SpanStamp
     from tachograph.records import Operation
-    from tachograph.spans import ReadSpan
     from tachograph.store.keeper import Keeper
     from tachograph.store.writer import Writer
     from tachograph.views.audit import Entry
@@ -197,11 +196,13 @@ class Runtime:
     def _span_stamp(self) -> SpanStamp:
         from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
 
-        return SpanStamp(self.guard, self._hear, self.process_session)
+        stamp = SpanStamp(self.guard, self._hear, self.process_session, self.recorder.prices)
+        self.ledger.attend(stamp.undecided)
+        return stamp
 
-    def _hear(self, span: ReadSpan) -> None:
+    def _hear(self, record: Operation) -> None:
         if self.enabled:
-            self.recorder.foreign(span)
+            self.recorder.foreign(record)
 
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
@@ -297,6 +298,7 @@ class Runtime:
         """Unhook everything, end what is open, flush and stop providers that are ours. A second stop does nothing."""
         if self.stopped:
             return
+        self.guard(self.providers.settle)
         self.stopped = True
         self.guard(self.hooks.uninstall)
         self.guard(self.clients.close)

@@ -39,6 +39,9 @@ def missing(count: int) -> str:
     return f"spans told of that are not there (sampled out, not ended, or recorded elsewhere): {count}"
 
 
+NO_TOKENS = "model calls told of by spans of others, which do not say how many tokens were used: 1"
+
+
 def foreign(count: int) -> str:
     return f"spans of other instrumentations, which are passed over: {count}"
 
@@ -248,7 +251,7 @@ def test_spans_of_others_are_passed_over_and_said(tmp_path: Path) -> None:
 
 def test_model_calls_and_queries_of_others_are_read(tmp_path: Path) -> None:
     """A model call of another scope counts, a query has its entry, and neither is said to be passed over."""
-    documents = requests(operation(1, parent=2), operation(2, session="s"), operation(3, session="s"), told=False)
+    documents = requests(operation(1, session="s"), operation(2, session="s"), operation(3, session="s"), told=False)
     scopes = documents[0]["resourceSpans"][0]["scopeSpans"]
     calls = scopes[0]["spans"]
     ours, call, query = (next(span for span in calls if span["spanId"] == identifier(n)) for n in (1, 2, 3))
@@ -262,7 +265,7 @@ def test_model_calls_and_queries_of_others_are_read(tmp_path: Path) -> None:
     found = source(write(tmp_path, *documents))
 
     assert (2, 1) == (found.session_metrics("s").total_requests, len(found.audit_log(category="system")))
-    assert [SPANS_ONLY] == found.total().reasons
+    assert [NO_TOKENS, SPANS_ONLY] == found.total().reasons
 
 
 def test_a_session_nobody_knows_is_zeros(tmp_path: Path) -> None:

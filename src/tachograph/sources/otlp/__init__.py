@@ -5,7 +5,7 @@ everything that was recorded; as far as that can be seen, ``complete`` and ``rea
 
 - log events that had no span are known only where the same program's logs are there too;
 - a span or log event may tell of a span that is not there: sampled out, not ended, or recorded elsewhere;
-- spans of other instrumentations are passed over, but for model calls, database queries and HTTP requests;
+- spans of other instrumentations are passed over, but for those of a dialect (:mod:`tachograph.dialects`);
 - lines that are damaged may have held anything.
 """
 
@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph import names
 from tachograph.codec import event_from_log, events_from_span, operation_from_span
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
+from tachograph.foreign import told, told_by_us
 from tachograph.ledger import Ledger
 from tachograph.records import Event
 from tachograph.sources import SourceError
 from tachograph.sources.otlp.files import Report, batches
 from tachograph.sources.otlp.gaps import Gaps
+from tachograph.traces import Traces
 from tachograph.views.audit import last_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tachograph.guard import Guard
+    from tachograph.kin import Told
     from tachograph.records import Operation, Record
+    from tachograph.sources.otlp.gaps import Noted
     from tachograph.spans import Batch, ReadSpan
     from tachograph.views.session import SessionMetrics
 
@@ -58,12 +61,16 @@ class OtlpSource(Ledger):
         self._paths = [Path(each) for each in (path, *more)]
         self._report = Report()
         self._gaps = Gaps()
-        self._prices = Prices()
         self._seen = {"spans": 0, "foreign_spans": 0, "logs": 0, "foreign_logs": 0}
         records = _Records()
+        # Whatever is in the files is seen before any of it is decided: the order is that of writing.
+        traces, others = Traces(limit=_ALL, prices=Prices()), _Others()
         for place in self._paths:
             for batch in _read(place, self._report):
-                self._take_in(batch, records)
+                self._take_in(batch, records, traces, others)
+        for operation in traces.rest():
+            records.add(operation)
+            others.tell(operation)
         # The order of arrival at whoever wrote the file is that of sending; here it is that of happening.
         for record in sorted(records.found(), key=last_moment):
             self.apply(record)
@@ -74,14 +81,18 @@ class OtlpSource(Ledger):
         """The paths that were read."""
         return ", ".join(map(str, self._paths))
 
-    def _take_in(self, batch: Batch, records: _Records) -> None:
+    def _take_in(self, batch: Batch, records: _Records, traces: Traces, others: _Others) -> None:
         noted = self._gaps.of(batch.resource, has_logs=batch.has_logs)
         for span in batch.spans:
             ours = operation_from_span(span)
             self._seen["foreign_spans" if ours is None else "spans"] += 1
-            operation = ours or operation_from_foreign(span, self._prices)
-            noted.span(span, operation)
-            records.span(span, operation)
+            tale = told(span) if ours is None else told_by_us(span, ours)
+            if tale.said is None:
+                noted.span(span, ours)
+            else:
+                others.add(tale, noted)
+            records.span(span, ours)
+            traces.hear(tale, top=False)
         for log in batch.logs:
             event = event_from_log(log)
             self._seen["logs" if log.scope == names.SCOPE else "foreign_logs"] += 1
@@ -104,7 +115,8 @@ class OtlpSource(Ledger):
         if report.bad:
             more = [] if report.bad <= len(report.problems) else [f"… {report.bad - len(report.problems):,} more"]
             reasons = [*reasons, *(f"could not be read: {problem}" for problem in [*report.problems, *more])]
-        return dataclasses.replace(metrics, complete=not reasons, reasons=reasons) if reasons else metrics
+        reasons = [*metrics.reasons, *reasons]
+        return dataclasses.replace(metrics, complete=not reasons, reasons=reasons)
 
     def stats(self) -> dict[str, Any]:
         """How much was read, and what could not be: ``bad`` with the first ``problems``, ``unfinished`` files."""
@@ -136,6 +148,20 @@ def _of_folder(file: Path, report: Report) -> Iterator[Batch]:
         yield from batches(file, report)
     except SourceError as error:
         report.problem(str(file), str(error).removeprefix(f"{file}: "))
+
+
+class _Others:
+    """Spans of others that were understood, and who is told what becomes of them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Told, Noted]] = {}
+
+    def add(self, tale: Told, noted: Noted) -> None:
+        self._known[tale.span.span_id] = tale, noted
+
+    def tell(self, operation: Operation) -> None:
+        tale, noted = self._known[operation.id]
+        noted.span(tale.span, operation)
 
 
 class _Records:

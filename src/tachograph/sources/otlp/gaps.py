@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph import names
 from tachograph.spans import typed
@@ -31,7 +31,7 @@ class Gaps:
         self._foreign: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
 
-    def of(self, resource: Mapping[str, Any], *, has_logs: bool) -> _Exported | _Noted:
+    def of(self, resource: Mapping[str, Any], *, has_logs: bool) -> Noted:
         """Who notes what the batches of a resource tell."""
         told = typed(resource).get(names.EXPORT_GAPS)
         if told is not None:
@@ -66,6 +66,16 @@ class Gaps:
         if foreign:
             found.append(f"spans of other instrumentations, which are passed over: {foreign:,}")
         return found
+
+
+class Noted(Protocol):
+    """Who notes what the batches of a resource tell."""
+
+    def span(self, span: ReadSpan, operation: Operation | None, /) -> None:
+        """A span, and the operation it tells of, if any."""
+
+    def log(self, log: ReadLog) -> None:
+        """A log record."""
 
 
 class _Noted:
