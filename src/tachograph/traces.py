@@ -10,6 +10,7 @@ wait are told of by what is known: then a call may be counted as its inner span 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -130,6 +131,13 @@ class Traces:
     def __len__(self) -> int:
         """Spans that wait."""
         return self._count
+
+    @property
+    def due(self) -> float:
+        """When, by the clock, the first have waited as long as there is patience; infinite where none ever do."""
+        with self._lock:
+            waiting = next(iter(self._waiting.values()), None)
+            return math.inf if waiting is None or self._patience is None else waiting.last + self._patience
 
     # ------------------------------------------------------------------------------------------------- taking in
     def take(self, span: ReadSpan, *, top: bool | None = None) -> list[Operation]:

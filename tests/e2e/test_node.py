@@ -57,7 +57,7 @@ def packages() -> Path:
 
 @pytest.mark.parametrize(("protocol", "compression"), [("http/json", "gzip"), ("http/protobuf", "none")])
 def test_an_agent_in_node_is_a_session(packages, tmp_path, protocol, compression):
-    """Its model calls and their tokens are there as soon as it has sent them, and in the store afterwards."""
+    """Its run, its calls and their tokens are there as soon as it has sent them, and in the store afterwards."""
     shutil.copy(EXAMPLE / "agent.mjs", tmp_path)
     (tmp_path / "node_modules").symlink_to(packages)
     path = tmp_path / "store.db"
@@ -90,6 +90,7 @@ def test_an_agent_in_node_is_a_session(packages, tmp_path, protocol, compression
     used = {"requests": 2, "prompt_tokens": 2_600, "completion_tokens": 120, "total_tokens": 2_720}
     assert used.items() <= metrics.tokens_by_model["gpt-4.1-mini"].items()
     assert (2_720, 1) == (live["total_tokens"], metrics.requests_with_tools)
+    assert (1, 1) == (metrics.agents["researcher"]["success_count"], metrics.tools["search"]["completed"])
 
 
 def figures(endpoint: str) -> dict:

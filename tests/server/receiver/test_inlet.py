@@ -70,10 +70,12 @@ def test_a_session_may_come_from_many_services(receiver, ledger):
     put(receiver, as_json(request(call, **{"service.name": "one"})))
     assert receiver.settle()
     assert 1 == receiver.stats()["waiting_spans"]
+    assert 1 == ledger.session_metrics("unattributed").total_requests  # as far as is known
     put(receiver, as_protobuf(request(run, **{"service.name": "two"})))
 
     assert receiver.settle()
     assert (1, 0) == (ledger.session_metrics("a").total_requests, receiver.stats()["waiting_spans"])
+    assert ["a"] == ledger.sessions()
 
 
 @pytest.mark.parametrize("first", ["spans", "logs"])

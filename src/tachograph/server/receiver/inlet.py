@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from tachograph.codec import event_from_log, events_from_span
 from tachograph.config import Config
 from tachograph.cost import Prices
 from tachograph.guard import Guard
+from tachograph.ledger import Ledger
 from tachograph.server.receiver.belonging import Belonging
 from tachograph.server.receiver.bodies import Room
 from tachograph.server.receiver.copies import Copies
@@ -32,7 +34,7 @@ from tachograph.tally import repeats_operation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tachograph.records import Event, Record
+    from tachograph.records import Event, Operation, Record
     from tachograph.server.receiver.places import Place
     from tachograph.server.receiver.wire import Checked, Sent
     from tachograph.sources import Source
@@ -91,6 +93,8 @@ class Receiver:
         self._place: Place = place
         self._trouble = Trouble(Path(source.place), complain)
         self._belonging = Belonging(self._guard, Prices(config.prices))
+        if isinstance(source, Ledger):
+            source.attend(self._undecided)
         self._copies = Copies()
         self._queue: SimpleQueue[Sent | _Mark] = SimpleQueue()
         self._lock = threading.Lock()
@@ -180,7 +184,6 @@ class Receiver:
             counts = {name: self._counts[name] for name in _COUNTED}
         return {
             **counts,
-            "duplicates": counts["duplicates"] + self._belonging.again,
             "failed": counts["failed"] + self._belonging.failed,
             "passed_over": self._belonging.passed_over,
             "waiting_bytes": self.room.taken,
@@ -189,13 +192,17 @@ class Receiver:
             "trouble": self._trouble.error,
         }
 
+    def _undecided(self) -> list[Operation]:
+        """What waits for those around it, as it would be told of now."""
+        return [fit_operation(operation) for operation in self._belonging.undecided()]
+
     # ------------------------------------------------------------------------------------------------- the thread
     def _run(self) -> None:
         last = False
         while not last:
             waiting, mark = self._next()
             last = mark is not None and mark.last
-            self._guard(self._take_in, waiting, math.inf if last else time.monotonic())
+            self._guard(partial(self._take_in, waiting, last=last))
             self.room.give_back(sum(len(sent.body) for sent in waiting))
             if last:
                 self._guard(self._end)
@@ -219,14 +226,14 @@ class Receiver:
             return waiting, None
         return waiting, found
 
-    def _take_in(self, waiting: list[Sent], patience: float) -> None:
-        """Read requests and keep what they tell of, and what had to wait until a moment at most."""
+    def _take_in(self, waiting: list[Sent], *, last: bool) -> None:
+        """Read requests and keep what they tell of, and what has waited long enough; the last time all that waits."""
         records: list[Record] = []
         copies: list[Record] = []
         for sent in waiting:
             self._guard(self._read, sent, records, copies)
-        records += map(fit_operation, self._belonging.patient(patience))
-        copies += self._copies.patient(patience)
+        records += map(fit_operation, self._belonging.rest() if last else self._belonging.overdue())
+        copies += self._copies.patient(math.inf if last else time.monotonic())
         self._count(self._kept(records))
         # A copy of what is known is no duplicate that somebody sent.
         self._count(self._kept(copies)._replace(known=0))
@@ -235,7 +242,7 @@ class Receiver:
     def _read(self, sent: Sent, records: list[Record], copies: list[Record]) -> None:
         now = time.monotonic()
         for batch in batches(sent):
-            records += map(fit_operation, self._belonging.take(batch.spans, batch.resource, now))
+            records += map(fit_operation, self._belonging.take(batch.spans, batch.resource))
             events = [event for log in batch.logs for event in self._guard(_of_log, log, default=())]
             self._copies.come(events)
             records += events
