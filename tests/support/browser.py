@@ -48,7 +48,7 @@ def launched() -> Iterator[Browser]:
 def looking(browser: Browser, **how: Any) -> Iterator[Page]:
     """A page; in the end nothing was amiss with it: no error, no warning, nothing asked of another host, no dialog."""
     context = browser.new_context(**{"viewport": {"width": 1_280, "height": 860}, **how})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     amiss: list[str] = []
     page.on("console", lambda said: amiss.append(f"{said.type}: {said.text}") if said.type in _AMISS else None)
