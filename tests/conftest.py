@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAP
 os.environ["HF_HUB_OFFLINE"] = "1"
 _data = tempfile.TemporaryDirectory(prefix="tachograph-tests-")
 os.environ["XDG_DATA_HOME"] = _data.name  # nor is the store of whoever runs them
+
+# A shell's background job ignores interrupts, and so would every program that is started and interrupted here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

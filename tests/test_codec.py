@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.trace import TracerProvider
@@ -194,6 +194,7 @@ def perform(captured: Capture, program: list[Step]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example([("begin", 0, 0, {names.APPROVAL_DECISION: ""}), ("event", 0, 0, {})])  # no approval for all that
 @given(programs)
 def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Step]) -> None:
     """Whatever the recorder writes, sessions, totals, audit log and timeline had from the spans alone are the same."""
