@@ -198,7 +198,7 @@ def _sent(value: Any) -> Any:
 def events_from_span(span: ReadSpan) -> Iterator[Event]:
     """The events that were copied onto a span."""
     # Those on an approval's span happened where it was asked for.
-    asked = span.attributes.get(names.KIND) == "approval"
+    asked = span.attributes.get(names.KIND) == "approval" and names.APPROVAL_DECISION in span.attributes
     trace_id = span.trace_id if not asked or span.parent_id is not None else None
     span_id = span.parent_id if asked else span.span_id
     for copy in span.events:
