@@ -1,8 +1,8 @@
 """OTLP over HTTP: whatever sends spans and log events, in any language, is a session here.
 
 ``wire`` is what is sent, ``bodies`` reads it within bounds, ``replies`` is what the sender is told, ``routes`` are the
-endpoints. Behind them ``inlet`` turns what was taken into records and keeps it, in one of ``places``: ``belonging``
-finds the session of spans that do not say it, ``copies`` holds what comes twice, ``fitting`` cuts what is too large.
+endpoints. Behind them ``inlet`` keeps what was taken in one of ``places``, as the records that ``reading`` makes of it:
+``belonging`` finds the session of each span, ``copies`` holds what comes twice, ``fitting`` cuts what is too large.
 """
 
 from __future__ import annotations

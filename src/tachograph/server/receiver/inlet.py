@@ -17,28 +17,23 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.codec import event_from_log, events_from_span
 from tachograph.config import Config
 from tachograph.cost import Prices
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
-from tachograph.server.receiver.belonging import Belonging
 from tachograph.server.receiver.bodies import Room
-from tachograph.server.receiver.copies import Copies
-from tachograph.server.receiver.fitting import fit_event, fit_operation
 from tachograph.server.receiver.places import Outcome, place_of
-from tachograph.server.receiver.wire import batches, check
+from tachograph.server.receiver.reading import Reading
+from tachograph.server.receiver.wire import check
 from tachograph.store.trouble import KINDS, Trouble
-from tachograph.tally import repeats_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from tachograph.records import Event, Operation, Record
+    from tachograph.records import Record
     from tachograph.server.receiver.places import Place
     from tachograph.server.receiver.wire import Checked, Sent
     from tachograph.sources import Source
-    from tachograph.spans import ReadLog, ReadSpan
 
 _log = logging.getLogger("tachograph")
 
@@ -92,10 +87,9 @@ class Receiver:
             raise ValueError(f"{source.place}: nothing can be added to that; serve a store, or a ledger in memory")
         self._place: Place = place
         self._trouble = Trouble(Path(source.place), complain)
-        self._belonging = Belonging(self._guard, Prices(config.prices))
+        self._reading = Reading(self._guard, Prices(config.prices))
         if isinstance(source, Ledger):
-            source.attend(self._undecided)
-        self._copies = Copies()
+            source.attend(self._reading.undecided)
         self._queue: SimpleQueue[Sent | _Mark] = SimpleQueue()
         self._lock = threading.Lock()
         self._looking = threading.Lock()
@@ -107,9 +101,7 @@ class Receiver:
 
     # ------------------------------------------------------------------------------------------------ the server's
     def check(self, sent: Sent) -> Checked:
-        """As :func:`~tachograph.server.receiver.wire.check`, of large requests one at a time.
-
-        One is some thirty times its size while it is looked at, and Python looks at one at a time in any case.
+        """The same as by ``wire``, for large requests: one at a time, as each is thirty times its size meanwhile.
 
         Raises:
             UndecodableError: for one that cannot be read at all.
@@ -182,19 +174,14 @@ class Receiver:
         """
         with self._lock:
             counts = {name: self._counts[name] for name in _COUNTED}
+        reading = self._reading.stats()
         return {
             **counts,
-            "failed": counts["failed"] + self._belonging.failed,
-            "passed_over": self._belonging.passed_over,
+            **reading,
+            "failed": counts["failed"] + reading["failed"],
             "waiting_bytes": self.room.taken,
-            "waiting_spans": len(self._belonging),
-            "waiting_events": len(self._copies),
             "trouble": self._trouble.error,
         }
-
-    def _undecided(self) -> list[Operation]:
-        """What waits for those around it, as it would be told of now."""
-        return [fit_operation(operation) for operation in self._belonging.undecided()]
 
     # ------------------------------------------------------------------------------------------------- the thread
     def _run(self) -> None:
@@ -211,7 +198,7 @@ class Receiver:
 
     def _next(self) -> tuple[list[Sent], _Mark | None]:
         """Requests to be kept in one go, and the mark after them; neither when somebody has waited long enough."""
-        due = min(filter(None, (self._belonging.due, self._copies.due)), default=None)
+        due = self._reading.due
         waiting: list[Sent] = []
         size = 0
         try:
@@ -227,27 +214,12 @@ class Receiver:
         return waiting, found
 
     def _take_in(self, waiting: list[Sent], *, last: bool) -> None:
-        """Read requests and keep what they tell of, and what has waited long enough; the last time all that waits."""
-        records: list[Record] = []
-        copies: list[Record] = []
-        for sent in waiting:
-            self._guard(self._read, sent, records, copies)
-        records += map(fit_operation, self._belonging.rest() if last else self._belonging.overdue())
-        copies += self._copies.patient(math.inf if last else time.monotonic())
-        self._count(self._kept(records))
-        # A copy of what is known is no duplicate that somebody sent.
-        self._count(self._kept(copies)._replace(known=0))
+        """Keep what requests tell of, and what has waited long enough; the last time all that waits."""
+        for found in (self._reading.read(waiting), *([self._reading.rest()] if last else [])):
+            self._count(self._kept(found.records))
+            # A copy of what is known is no duplicate that somebody sent.
+            self._count(self._kept(found.copies)._replace(known=0))
         self._place.tidy()
-
-    def _read(self, sent: Sent, records: list[Record], copies: list[Record]) -> None:
-        now = time.monotonic()
-        for batch in batches(sent):
-            records += map(fit_operation, self._belonging.take(batch.spans, batch.resource))
-            events = [event for log in batch.logs for event in self._guard(_of_log, log, default=())]
-            self._copies.come(events)
-            records += events
-            on_spans = [event for span in batch.spans for event in self._guard(_on_span, span, default=())]
-            copies += self._copies.wait(on_spans, now)
 
     def _count(self, outcome: Outcome) -> None:
         with self._lock:
@@ -281,15 +253,3 @@ class Receiver:
             self._place.close()
         except KINDS as error:
             self._trouble.failed(error)
-
-
-def _of_log(log: ReadLog) -> list[Event]:
-    return _worth_keeping([event_from_log(log)])
-
-
-def _on_span(span: ReadSpan) -> list[Event]:
-    return _worth_keeping(events_from_span(span))
-
-
-def _worth_keeping(events: Iterable[Event | None]) -> list[Event]:
-    return [fit_event(event) for event in events if event is not None and not repeats_operation(event)]
