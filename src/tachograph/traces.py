@@ -52,22 +52,24 @@ class _Waiting:
         self.spans[span.span_id] = tale
 
     def below(self, top: str) -> list[str]:
-        """A span and all in it, each after the one it is in."""
+        """A span and all in it, each after the one it is in; beside each other in the order of their starts."""
         found, todo, seen = [], [top], {top}
         while todo:
             span_id = todo.pop()
             found.append(span_id)
-            for inner in self.inside.get(span_id, ()):
-                if inner in self.spans and inner not in seen:
-                    seen.add(inner)
-                    todo.append(inner)
+            inner = {each for each in self.inside.get(span_id, ()) if each in self.spans} - seen
+            seen |= inner
+            todo += sorted(inner, key=self._started, reverse=True)
         return found
+
+    def _started(self, span_id: str) -> tuple[int, str]:
+        return self.spans[span_id].span.start_ns, span_id
 
     def tops(self) -> Iterator[str]:
         """Spans in none of the others; and one of those that are in each other."""
         done: set[str] = set()
         first = [span_id for span_id, tale in self.spans.items() if tale.span.parent_id not in self.spans]
-        for span_id in (*first, *self.spans):
+        for span_id in (*sorted(first, key=self._started), *self.spans):
             if span_id not in done:
                 top = self._above_all(span_id)
                 done.update(self.below(top))
