@@ -44,7 +44,9 @@ def every_operation(source: Source, kind: str) -> list[Operation]:
 
 
 def seconds(operation: Operation) -> float:
-    return ((operation.end_ns or 0) - operation.start_ns) / 1e9
+    """How long its span is, less what a human took of it."""
+    human = operation.attributes.get("tachograph.human.wait_duration", 0.0)
+    return ((operation.end_ns or 0) - operation.start_ns) / 1e9 - human
 
 
 def one(number: float | None) -> Answer:
