@@ -188,6 +188,7 @@ def test_a_scripted_history_gives_these_figures_of_its_session(ticking: Capture)
     ):
         assert points((ids, value)) == values(ticking, f"tachograph.session.{name}")
     assert points(({}, 1)) == values(ticking, "tachograph.sessions.active")
+    assert points(({"gen_ai.tool.name": "drop"}, 1)) == values(ticking, "tachograph.approvals.pending")
     counts = {"APPROVE": 0, "EDIT": 0, "REJECT": 1, "EXPIRED": 0, "pending": 1}
     assert points(
         *(({**ids, "tachograph.approval.decision": decision}, count) for decision, count in counts.items())
@@ -205,6 +206,18 @@ def test_approvals_and_costs_are_points(ticking: Capture) -> None:
     assert (frozenset(decided.items()), 1, True) == (attributes, count, seconds > 0)
     of_model = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt", "gen_ai.response.model": "gpt-1"}
     assert points((of_model, 0.5)) == values(ticking, "tachograph.cost")
+
+
+def test_switches_that_a_program_reports_are_points(ticking: Capture) -> None:
+    """A hand-over that no agent run stands for counts like one that is a run, in the metric as in the ledger."""
+    tachograph.events.agent_switched("orchestrator", "coder", session_id="s")
+    tachograph.switch("debug", source="coder")
+
+    assert points(
+        ({"tachograph.switch.from": "orchestrator", "tachograph.switch.to": "coder"}, 1),
+        ({"tachograph.switch.from": "coder", "tachograph.switch.to": "debug"}, 1),
+    ) == values(ticking, "tachograph.agent.switches")
+    assert {"orchestrator_to_coder": 1, "coder_to_debug": 1} == ticking.ledger.total().switches
 
 
 def test_every_instrument_is_what_the_table_says(ticking: Capture) -> None:

@@ -19,6 +19,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from tachograph import names
 from tachograph.series import forget_idle
+from tachograph.tally import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,6 +90,7 @@ class Instruments:
         self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent, "approval": self._approval}
         self._observed: dict[str, Callable[[], Iterable[Observation]]] = {
             names.SESSIONS_ACTIVE: self._active_sessions,
+            names.APPROVALS_PENDING: self._pending,
             names.SWALLOWED: self._swallowed,
             names.EVICTED: self._evicted,
             names.SESSION_REQUESTS: self._per_session(_requests),
@@ -247,6 +249,11 @@ class Instruments:
 
     def _active_sessions(self) -> Iterable[Observation]:
         yield Observation(self._ledger.stats()["active_sessions"])
+
+    def _pending(self) -> Iterable[Observation]:
+        for tool, decisions in self._ledger.total().hitl.items():
+            # At zero too, once there were any: what is pending no more is to be seen.
+            yield Observation(decisions.get(PENDING, 0), {names.TOOL_NAME: tool})
 
     def _evicted(self) -> Iterable[Observation]:
         yield Observation(sum(self._ledger.stats()["evicted"].values()))

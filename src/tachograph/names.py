@@ -288,6 +288,9 @@ AGENT_ERRORS: Final = _metric(
 APPROVALS: Final = _metric(
     "tachograph.approvals", "counter", "{approval}", "approvals decided or expired", (TOOL_NAME, APPROVAL_DECISION)
 )
+APPROVALS_PENDING: Final = _metric(
+    "tachograph.approvals.pending", "observable_gauge", "{approval}", "approvals nobody has decided yet", (TOOL_NAME,)
+)
 APPROVAL_WAIT: Final = _metric(
     "tachograph.approval.wait.duration",
     "histogram",

@@ -25,6 +25,7 @@ from tachograph.live import Live, hand_up, run_of
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
+from tachograph.tally import switch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -381,6 +382,8 @@ class Recorder:
             scope.user_id,
             plain_payload(payload, self.capturing),
         )
+        if event_type == "agent_switched":
+            self._guard(self._instruments.switched, *switch_of(event.payload), base)
         self.tell(event, base)
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry

@@ -24,7 +24,7 @@ from tachograph import names
 from tachograph.cost import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tachograph.records import Event, Operation
 
@@ -56,6 +56,11 @@ def expired(asked: Operation, moment_ns: int) -> bool:
     """Whether an approval's time was up at a moment."""
     timeout = asked.attributes.get(names.APPROVAL_TIMEOUT)
     return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
+
+
+def switch_of(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Who handed over to whom, by the payload of an ``agent_switched``."""
+    return str(payload.get("from_agent")), str(payload.get("to_agent"))
 
 
 @dataclass(slots=True)
@@ -182,7 +187,7 @@ class Tally:
         """Something was reported that no operation carries. Once for each."""
         self.seen(event.timestamp_ns, event.user_id)
         if event.type == "agent_switched":
-            self._switch(str(event.payload.get("from_agent")), str(event.payload.get("to_agent")))
+            self._switch(*switch_of(event.payload))
         elif event.type == "session_deleted":
             self.deleted = True
 
