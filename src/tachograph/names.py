@@ -172,6 +172,9 @@ OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a lo
 EXPORT_GAPS: Final = _attribute(
     "tachograph.export.gaps", tuple, "on the resource of exported records: what of them is not there, in words"
 )
+SAMPLER: Final = _attribute(
+    "tachograph.sampler", str, "who left spans out, where not all are there; on the resource too, by a Collector"
+)
 SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")
 AUDIT_WRITER: Final = _attribute("tachograph.audit.writer", str, "name of the writer whose chain a head is of")
 AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the chain up to its head")

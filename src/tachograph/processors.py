@@ -64,6 +64,8 @@ class SpanStamp(SpanProcessor):
         self._hear = hear
         self._process_session = process_session
         self.active = True
+        self.sampler: str | None = None
+        """Who leaves spans out of the provider it is on, if anybody does: said on spans of ours."""
 
     def deafen(self) -> None:
         """Stamp on, perhaps, but hand nothing on any more: a provider outlives who listened."""
@@ -75,9 +77,10 @@ class SpanStamp(SpanProcessor):
             ours = getattr(span.instrumentation_scope, "name", None) == names.SCOPE
             self._guard(self._claim if ours else self._stamp, span, parent_context)
 
-    @staticmethod
-    def _claim(span: Span, parent_context: Context | None) -> None:
+    def _claim(self, span: Span, parent_context: Context | None) -> None:
         """A model call of ours within somebody else's span of the same call: ours counts."""
+        if self.sampler is not None:
+            span.set_attribute(names.SAMPLER, self.sampler)
         if is_model_call(span.attributes or {}):
             around = trace.get_current_span(parent_context)
             if is_model_call(_of_others(around)):

@@ -17,7 +17,7 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from tachograph import names
 from tachograph.config import ConfigError
@@ -158,6 +158,7 @@ class Providers:
         self._ears.append(stamp)
         if provider is not self._private:
             self._on_joined()
+        stamp.sampler = _sampler(provider)
 
     # --------------------------------------------------------------------------------------------- building ours
     def _build(self) -> None:
@@ -289,6 +290,17 @@ class Providers:
 def _is_proxy(provider: Any) -> bool:
     """Whether it is the API's stand-in for a provider that nobody has set."""
     return "Proxy" in type(provider).__name__
+
+
+def _sampler(provider: Any) -> str | None:
+    """Who leaves spans out, by its own description; None where nobody here does."""
+    sampler = getattr(provider, "sampler", None)
+    said = None if sampler is None else str(sampler.get_description())
+    return None if said in _ALL_SPANS else said
+
+
+_LEAVES_NONE_OUT: Final[tuple[Any, ...]] = (ALWAYS_ON, DEFAULT_ON)
+_ALL_SPANS: Final = tuple(sampler.get_description() for sampler in _LEAVES_NONE_OUT)
 
 
 def program_name() -> str:

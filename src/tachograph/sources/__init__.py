@@ -7,6 +7,7 @@ a :class:`Source` and asks it; it neither knows nor cares which.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
@@ -90,6 +91,8 @@ class Source(Protocol):
 JAEGER: Final = ("jaeger://", "jaeger+https://")
 """How the place of a Jaeger begins; the second is asked by HTTPS."""
 
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*")
+
 _SQLITE: Final = b"SQLite format 3\0"
 """How a SQLite database begins."""
 
@@ -138,7 +141,7 @@ def _headers(listed: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for part in filter(str.strip, listed.split(",")):
         name, equals, value = part.partition("=")
-        if not equals or not name.strip():
+        if not equals or not _HEADER.fullmatch(f"{name.strip()}:{unquote(value.strip())}"):
             raise SourceError(
                 f"{JAEGER_HEADERS_VARIABLE}: a part of it is no header; write it as name=value,name=value"
             )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tachograph.sources.jaeger.place import Place
-    from tachograph.spans import Batch
+    from tachograph.spans import Batch, ReadSpan
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of the longest answer that is read."""
@@ -119,7 +119,7 @@ class Api:
             if not isinstance(result, dict):
                 raise self._is_none(f"it says {shown(part)}")
             try:
-                batches += from_json.batches(result)
+                batches += map(_as_sent, from_json.batches(result))
             except ValueError as error:
                 raise self._is_none(str(error)) from None
         return Found(frozenset(span.trace_id for batch in batches for span in batch.spans), tuple(batches))
@@ -143,7 +143,7 @@ class Api:
         target = f"{self._place.path}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
             status, answer = self._exchange(target)
-        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: no header can be that
+        except (OSError, http.client.HTTPException) as error:
             self.close()
             raise SourceError(f"{self._place.written}: {self._reason(error)}") from None
         if status == HTTPStatus.OK:
@@ -226,6 +226,24 @@ class Api:
                 f"{written}: this Jaeger is too old, {why}; its query API v3 is needed: Jaeger 2.0 or newer"
             )
         return SourceError(f"{written}: is no Jaeger, {why}; give the address of its page, as a rule on port 16686")
+
+
+_REMARKS: Final = "@jaeger@"
+_WARNINGS: Final = "@jaeger@warnings"
+
+
+def _as_sent(batch: Batch) -> Batch:
+    """A batch without what Jaeger has changed: it gives a span that took no time a nanosecond, and remarks on it."""
+    return batch._replace(spans=[_span_as_sent(span) for span in batch.spans])
+
+
+def _span_as_sent(span: ReadSpan) -> ReadSpan:
+    warnings = span.attributes.get(_WARNINGS)
+    if warnings is None:
+        return span
+    attributes = {name: value for name, value in span.attributes.items() if not name.startswith(_REMARKS)}
+    lengthened = "egative duration" in str(warnings)
+    return span._replace(attributes=attributes, end_ns=span.start_ns if lengthened else span.end_ns)
 
 
 _decode: Final = json.JSONDecoder().raw_decode
