@@ -242,6 +242,9 @@ CONTENT_FIELDS: Final = frozenset(
 )
 """Fields of an event's payload that hold what people and programs said: kept here, and sent as names and a digest."""
 
+LIST_FIELDS: Final = frozenset({"managed_agents", "tools", *(f"{name}_names" for name in CONTENT_FIELDS)})
+"""Fields of an event's payload that are lists of texts; some stores have only the JSON of a list."""
+
 # ----------------------------------------------------------------------------------------------------- metrics
 # Buckets of the GenAI conventions, as the released OpenTelemetry helper has them.
 _SECONDS = tuple(0.01 * 2**n for n in range(14))

@@ -5,6 +5,7 @@ That version has no search by attributes over HTTP, so ids of traces are found a
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -12,6 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
 
+from tachograph import names
 from tachograph.redact import printable
 from tachograph.sources import SourceError
 from tachograph.sources.otlp import from_json
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tachograph.sources.jaeger.place import Place
-    from tachograph.spans import Batch, ReadSpan
+    from tachograph.spans import Batch, ReadEvent, ReadSpan
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of the longest answer that is read."""
@@ -233,17 +235,33 @@ _WARNINGS: Final = "@jaeger@warnings"
 
 
 def _as_sent(batch: Batch) -> Batch:
-    """A batch without what Jaeger has changed: it gives a span that took no time a nanosecond, and remarks on it."""
+    """A batch without what Jaeger has changed.
+
+    It gives a span that took no time a nanosecond, and remarks on it; of lists it keeps the JSON.
+    """
     return batch._replace(spans=[_span_as_sent(span) for span in batch.spans])
 
 
 def _span_as_sent(span: ReadSpan) -> ReadSpan:
     warnings = span.attributes.get(_WARNINGS)
-    if warnings is None:
-        return span
-    attributes = {name: value for name, value in span.attributes.items() if not name.startswith(_REMARKS)}
-    lengthened = "egative duration" in str(warnings)
-    return span._replace(attributes=attributes, end_ns=span.start_ns if lengthened else span.end_ns)
+    if warnings is not None:
+        attributes = {name: value for name, value in span.attributes.items() if not name.startswith(_REMARKS)}
+        lengthened = "egative duration" in str(warnings)
+        span = span._replace(attributes=attributes, end_ns=span.start_ns if lengthened else span.end_ns)
+    return span._replace(events=tuple(map(_event_as_sent, span.events))) if span.events else span
+
+
+def _event_as_sent(event: ReadEvent) -> ReadEvent:
+    lists = {name: _list(event.attributes[name]) for name in names.LIST_FIELDS & event.attributes.keys()}
+    return event._replace(attributes={**event.attributes, **lists}) if lists else event
+
+
+def _list(value: Any) -> Any:
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
+        found = json.loads(value)
+        if isinstance(found, list):
+            return found
+    return value
 
 
 _decode: Final = json.JSONDecoder().raw_decode
