@@ -45,7 +45,10 @@ TOKEN_VARIABLE: Final = "TACHOGRAPH_TOKEN"  # noqa: S105 - a variable's name
 JAEGER_HEADERS_VARIABLE: Final = "TACHOGRAPH_JAEGER_HEADERS"
 """Headers for a Jaeger that is read, as ``name=value,…``; no setting, as they are secrets of whoever reads."""
 
-_NO_SETTINGS: Final = frozenset({CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, TOKEN_VARIABLE})
+OTLP_FILE_VARIABLE: Final = "TACHOGRAPH_OTLP_FILE"
+"""A file of OTLP in JSON to export to; like the variables of OpenTelemetry, which have none for that."""
+
+_NO_SETTINGS: Final = frozenset({CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, OTLP_FILE_VARIABLE, TOKEN_VARIABLE})
 
 
 class ConfigError(ValueError):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from tachograph import names
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     from tachograph.config import Config
     from tachograph.guard import Guard
+    from tachograph.outbox import CountedMetrics, Outbox
     from tachograph.processors import SpanStamp
 
+_LEAST_MS: Final = 100.0
 _MAX_EARLY: Final = 1_000
 """Log events kept for a provider that is still to appear."""
 
@@ -78,6 +80,7 @@ class Providers:
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
+        self._exports: dict[str, list[Outbox | CountedMetrics]] = {}
         self._stamps: list[Any] = []
         self._ears: list[SpanStamp] = []
         # A logger of the API comes to life when a provider is set.
@@ -184,9 +187,11 @@ class Providers:
                 self._complain(f"{signal} are not exported: {error}")
 
     def _build_traces(self, exporters: Sequence[Any]) -> None:
+        from tachograph.outbox import SpanOutbox  # noqa: PLC0415 - loads all of the SDK
+
         provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
         for exporter in exporters:
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+            provider.add_span_processor(SpanOutbox(self._outbox("traces", exporter, "OTEL_BSP")))
         trace.set_tracer_provider(provider)
         self._built.append(provider)
 
@@ -194,18 +199,24 @@ class Providers:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
         from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: PLC0415
 
-        readers = [
-            exporter if isinstance(exporter, MetricReader) else PeriodicExportingMetricReader(exporter)
-            for exporter in exporters
-        ]
+        from tachograph.outbox import CountedMetrics  # noqa: PLC0415 - loads all of the SDK
+
+        readers: list[MetricReader] = []
+        for exporter in exporters:
+            if isinstance(exporter, MetricReader):
+                readers.append(exporter)
+            else:
+                counted = CountedMetrics(exporter)
+                self._exports.setdefault("metrics", []).append(counted)
+                readers.append(PeriodicExportingMetricReader(counted))
         provider = MeterProvider(readers, resource=self._resource(), shutdown_on_exit=False)
         metrics.set_meter_provider(provider)
         self._built.append(provider)
 
     def _build_logs(self, exporters: Sequence[Any]) -> None:
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
+        from tachograph.outbox import LogOutbox  # noqa: PLC0415
         from tachograph.processors import LogStamp  # noqa: PLC0415
 
         provider = LoggerProvider(resource=self._resource(), shutdown_on_exit=False)
@@ -213,9 +224,33 @@ class Providers:
         provider.add_log_record_processor(stamp)  # first: the exporters' come after
         self._stamps.append(stamp)
         for exporter in exporters:
-            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+            provider.add_log_record_processor(LogOutbox(self._outbox("logs", exporter, "OTEL_BLRP")))
         _logs.set_logger_provider(provider)
         self._built.append(provider)
+
+    def _outbox(self, signal: str, exporter: Any, prefix: str) -> Outbox:
+        from tachograph.outbox import Bounds, Outbox  # noqa: PLC0415 - loads all of the SDK
+
+        def overflowing() -> None:
+            self._complain(
+                f"{signal} come faster than they can be sent, or nobody takes them: some are dropped, "
+                "and counted in tachograph.stats()['export']"
+            )
+
+        bounds = Bounds.of(os.environ, prefix, self._complain)
+        outbox = Outbox(exporter, bounds, self._guard, lambda: self._guard(overflowing))
+        self._exports.setdefault(signal, []).append(outbox)
+        return outbox
+
+    def exports(self) -> dict[str, dict[str, int]]:
+        """What became of what our exporters were given, by signal: sent, failed, dropped, waiting. Metrics: exports."""
+        found: dict[str, dict[str, int]] = {}
+        for signal, exports in self._exports.items():
+            counts = found.setdefault(signal, {})
+            for export in exports:
+                for what, count in export.stats().items():
+                    counts[what] = counts.get(what, 0) + count
+        return found
 
     def _resource(self) -> Resource:
         resource = Resource.create()
@@ -241,8 +276,23 @@ class Providers:
             stamp.active = False
         self._deafen()
         built, self._built = self._built, []
-        for provider in built:
-            self._guard(provider.shutdown)
+        if built:
+            self._guard(self._end, built)
+
+    def _end(self, built: list[Any]) -> None:
+        from tachograph.outbox import TO_END, Outbox  # noqa: PLC0415 - loaded, where something was built
+
+        until = time.monotonic() + TO_END
+        for outbox in (export for exports in self._exports.values() for export in exports):
+            if isinstance(outbox, Outbox):
+                outbox.stop(until)  # all at once, before anybody is waited for
+        # Metrics first: their reader sends a last time itself, in what is left of the time.
+        for provider in sorted(built, key=lambda each: not hasattr(each, "get_meter")):
+            if hasattr(provider, "get_meter"):
+                left = max(_LEAST_MS, 1_000 * (until - time.monotonic()))
+                self._guard(provider.shutdown, left)
+            else:
+                self._guard(provider.shutdown)
 
     def after_fork(self) -> None:
         """A child process: make the lock anew, as another thread may have held it."""
@@ -252,7 +302,9 @@ class Providers:
         """Answer for the providers that another one has built."""
         self._built += before._built
         self._stamps += before._stamps
-        before._built, before._stamps = [], []
+        for signal, exports in before._exports.items():
+            self._exports.setdefault(signal, []).extend(exports)
+        before._built, before._stamps, before._exports = [], [], {}
         if before._ears:
             before._deafen()
             self.meet()  # so that somebody hears without a break

@@ -338,6 +338,7 @@ class Runtime:
             "subscriptions": self.subscriptions.stats(),
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
+            "export": self.providers.exports(),
             "store": None if self.keeper is None else self.keeper.stats(),
             "wraps": {row.label: row.state for row in self.wraps.rows()},
             "wraps_missed": self.wraps.missed(),
