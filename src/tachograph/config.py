@@ -380,9 +380,7 @@ class Config:
         for name in arguments.keys() - known.keys() - {"wrap"}:
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
-        for variable in sorted(
-            environ.keys() - variables - {CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, TOKEN_VARIABLE}
-        ):
+        for variable in sorted(environ.keys() - variables - _NO_SETTINGS):
             if variable.startswith("TACHOGRAPH_"):
                 near = difflib.get_close_matches(variable, variables, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(variables))}"

@@ -83,6 +83,10 @@ class FileLogExporter(LogRecordExporter):
         _append(self._path, encode_logs(batch))
         return LogRecordExportResult.SUCCESS
 
+    def force_flush(self, timeout_millis: int = 10_000) -> bool:  # noqa: ARG002 - the SDK's
+        """Nothing is held back."""
+        return True
+
     def shutdown(self) -> None:
         """Nothing to give back."""
 

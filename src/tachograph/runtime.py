@@ -34,6 +34,7 @@ from tachograph.lines import Lines
 from tachograph.probes import Hooks
 from tachograph.providers import Providers, program_name
 from tachograph.recorder import Recorder
+from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
 from tachograph.thresholds import Thresholds
@@ -151,6 +152,8 @@ class Runtime:
         self._process = os.getpid()
         self._session_id = config.session_id or new_id()
         _fork_aware.add(self)
+        self._ending = _Ending(self)
+        forks.tell(self._ending, self.guard)
 
     def _keeper(self) -> Keeper:
         from tachograph.store.keeper import Keeper  # noqa: PLC0415 - only where a store is asked for
@@ -344,6 +347,32 @@ class Runtime:
             "wraps_missed": self.wraps.missed(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
+
+
+class _Ending:
+    """Has a child of ``multiprocessing`` end as any other process does, so that what it recorded is sent.
+
+    Args:
+        runtime: of the process it is forked off from, and so its own.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = weakref.ref(runtime)
+
+    def before_fork(self) -> None:
+        """Nothing is to be done then."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing is to be done then."""
+
+    def after_fork_in_child(self) -> None:
+        """That is done for every process, by whatever it is forked off."""
+
+    def close(self) -> None:
+        """The child ends."""
+        runtime = self._runtime()
+        if runtime is not None:
+            runtime.at_exit()
 
 
 _lock = threading.RLock()
