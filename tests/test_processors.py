@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry import baggage
 from opentelemetry import context as otel
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
@@ -110,6 +111,21 @@ def test_the_context_a_span_is_started_in_decides(captured: Capture) -> None:
     foreign(captured).start_span("here", context=context).end()
 
     assert [{}, IDS] == [stamped(span.attributes) for span in captured.spans]
+
+
+def test_a_request_from_another_service_is_stamped_by_its_baggage(captured: Capture) -> None:
+    """Where nothing is named here, the span of a request that is served has the ids that came with it."""
+    captured.runtime.providers.tracer()
+    context = otel.Context()
+    for name, value in IDS.items():
+        context = baggage.set_baggage(name, value, context)
+    foreign(captured).start_span("GET /", context=context).end()
+    with inside("session"):
+        other = baggage.set_baggage(names.SESSION_ID, "theirs")
+        foreign(captured).start_span("GET /", context=other).end()
+    foreign(captured).start_span("GET /", context=baggage.set_baggage(names.CORRELATION_ID, "c", otel.Context())).end()
+
+    assert [IDS, IDS, {names.CORRELATION_ID: "c"}] == [stamped(span.attributes) for span in captured.spans]
 
 
 def test_a_foreign_span_inside_a_conversation_says_so(captured: Capture) -> None:

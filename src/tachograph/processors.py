@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import format_span_id
 
 from tachograph import names
-from tachograph.context import Scope, current
+from tachograph.context import Scope, current, from_baggage
 from tachograph.foreign import is_model_call, telling
 from tachograph.live import run_of
 from tachograph.spans import from_sdk
@@ -35,12 +35,17 @@ def _stamps(scope: Scope | None) -> dict[str, str]:
     if scope is None or not (scope.explicit or scope.operation):
         return {}
     stamps = {
-        names.SESSION_ID: scope.session_id,
+        names.SESSION_ID: scope.session_id or None,
         names.CORRELATION_ID: scope.correlation_id,
         names.USER_ID: scope.user_id,
         names.CONVERSATION_ID: scope.conversation_id,
     }
     return {name: value for name, value in stamps.items() if value is not None}
+
+
+def _around(context: Context | None) -> Scope | None:
+    """What is around: here, or where the request came from that is served, if that says so in its baggage."""
+    return current(context) or from_baggage(context)
 
 
 class SpanStamp(SpanProcessor):
@@ -88,7 +93,7 @@ class SpanStamp(SpanProcessor):
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
         present = span.attributes or {}
-        scope = current(parent_context)
+        scope = _around(parent_context)
         operation: Live | None = None if scope is None else scope.operation
         around = trace.get_current_span(parent_context)
         theirs = _of_others(around)
@@ -153,7 +158,7 @@ class LogStamp(LogRecordProcessor):
             return
         record = log_record.log_record
         attributes = record.attributes
-        for name, value in _stamps(current(record.context)).items():
+        for name, value in _stamps(_around(record.context)).items():
             if attributes is not None and name not in attributes:
                 attributes[name] = value  # type: ignore[index]  # the SDK makes it a mutable mapping
 

@@ -438,6 +438,8 @@ def start(
             same = not any(providers) and not _contradicts(running.config, arguments or {})
             if automatic or same:
                 running.automatic &= automatic
+                if not automatic:  # the program will set no providers any more, and its frameworks look for them now
+                    running.guard(running.providers.tracer)
                 return running
             # What started by itself gives way to a program that says what it wants; one that says two things does not.
             if not running.automatic:
