@@ -17,6 +17,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tachograph import names
 from tachograph.approvals import ASKED, DECIDED, Approvals
 from tachograph.attendant import Attendance
 from tachograph.begun import Begun
@@ -111,6 +112,7 @@ class Runtime:
             self.guard,
             sessions=config.metric_sessions,
             by_correlation="correlation" in config.metric_keys,
+            latest=names.latest_wanted(os.environ.get(names.LATEST_VARIABLE, "")),
             provider=meter_provider,
         )
         self.recorder = Recorder(
