@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -256,7 +257,8 @@ class Providers:
         resource = Resource.create()
         if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
             resource = resource.merge(Resource({"service.name": self._config.service_name or program_name()}))
-        return resource
+        # Newer SDKs make the instance's id themselves, anew in a process that is forked off.
+        return resource if _INSTANCE in resource.attributes else _OfProcess(dict(resource.attributes))
 
     # -------------------------------------------------------------------------------------------------- the end
     @property
@@ -337,6 +339,24 @@ class Providers:
         if _is_proxy(provider):
             return "nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT to export)"
         return f"the program's own {type(provider).__name__}"
+
+
+class _OfProcess(Resource):
+    """A resource that is another instance in each process, also one that was forked off."""
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        super().__init__(attributes)
+        self._instance: tuple[int, str] = 0, ""
+
+    @property
+    def attributes(self) -> Any:
+        """Those given, and the id of this process."""
+        if self._instance[0] != os.getpid():
+            self._instance = os.getpid(), str(uuid.uuid4())
+        return {**super().attributes, _INSTANCE: self._instance[1]}
+
+
+_INSTANCE: Final = "service.instance.id"
 
 
 def _is_proxy(provider: Any) -> bool:

@@ -53,11 +53,6 @@ class ScrapedReader(PrometheusMetricReader):
                 f"set {HOST_VARIABLE} or {PORT_VARIABLE}"
             ) from None
 
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._server.server_address[1])
-
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
         """Stop listening, and leave the registry as it was."""
         super().shutdown(timeout_millis, **kwargs)
