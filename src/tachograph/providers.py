@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from tachograph import names
-from tachograph.config import ConfigError
-from tachograph.exporters import asked_exporters, make_exporter
+from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
+from tachograph.exporters import OTLP_FILE, asked_exporters, make_exporter
 from tachograph.version import VERSION
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ class Providers:
             endpoint = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(
                 "OTEL_EXPORTER_OTLP_ENDPOINT", "the exporter's default endpoint"
             )
-            return ", ".join(f"{name} to {endpoint}" if name.startswith("otlp") else name for name in asked)
+            return ", ".join(_shown(name, endpoint) for name in asked)
         if _is_proxy(provider):
             return "nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT to export)"
         return f"the program's own {type(provider).__name__}"
@@ -362,6 +362,17 @@ _INSTANCE: Final = "service.instance.id"
 def _is_proxy(provider: Any) -> bool:
     """Whether it is the API's stand-in for a provider that nobody has set."""
     return "Proxy" in type(provider).__name__
+
+
+def _shown(name: str, endpoint: str) -> str:
+    if name == OTLP_FILE:
+        return os.environ.get(OTLP_FILE_VARIABLE, name)
+    if name == "prometheus":
+        from tachograph.scraped import place  # noqa: PLC0415 - of an extra, which is there: it was built
+
+        host, port = place(os.environ)
+        return f"prometheus, at {host}:{port}"
+    return f"{name} to {endpoint}" if name.startswith("otlp") else name
 
 
 def _sampler(provider: Any) -> str | None:
