@@ -64,6 +64,7 @@ WIRE_NAMES = {
     *names.ATTRIBUTES,
     *names.FORMER,
     *names.METRICS,
+    *names.LATEST_METRICS,
     names.AUDIT_HEAD,
     names.MODEL_DETAILS,
     names.MODEL_EXCEPTION,

@@ -55,12 +55,13 @@ _FIELDS: Final = frozenset(
         names.OUTCOME,
         names.PARENT_ID,
         names.RUN_BY,
+        names.SAMPLER,
         names.SESSION_ID,
         names.SUBJECT,
         names.USER_ID,
     }
 )
-"""Attributes that are fields of the record, so not repeated among its ``attributes``."""
+"""Attributes that are fields of the record or about the span alone, so not among the record's ``attributes``."""
 
 _EVENT_FIELDS: Final = (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
 _ALL_KINDS: Final = get_args(Kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph.codec import events_from_span, operation_from_span
-from tachograph.config import ConfigError
+from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
 from tachograph.cost import Prices
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _SIGNALS: Final = ("traces", "metrics", "logs")
 _GRPC_PORT: Final = 4317
+_HOW: Final = {"prometheus": "; pip install 'tachograph[prometheus]'"}
+OTLP_FILE: Final = "otlp_json_file"
+"""Name of the exporter to a file."""
+
 _PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -32,7 +37,8 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
     """Exporter names by signal, as the ``OTEL_*`` variables ask for them; nothing where they are silent.
 
     An endpoint alone asks for OTLP. Without a protocol it is gRPC on port 4317 and HTTP everywhere else: what
-    listens on a port is known better than which default a program's version has.
+    listens on a port is known better than which default a program's version has. A file of OTLP, by our own variable,
+    is beside whatever else is asked for.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return {}
@@ -58,6 +64,8 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
                     )
                 name = _PROTOCOLS[protocol.strip()]  # noqa: PLW2901 - the name to look up
             asked.setdefault(signal, []).append(name)
+        if environ.get(OTLP_FILE_VARIABLE):
+            asked.setdefault(signal, []).append(OTLP_FILE)
     return asked
 
 
@@ -72,16 +80,33 @@ def make_exporter(signal: str, name: str) -> Any:
     """An exporter or metric reader by its entry point's name; its own settings it reads from the environment.
 
     Raises:
-        ConfigError: for a name that nothing installed has.
+        ConfigError: for a name that nothing installed has, and for a page or file that cannot be had.
     """
+    if name == OTLP_FILE:
+        return _file_exporter(signal, os.environ[OTLP_FILE_VARIABLE])
     found = list(entry_points(group=f"opentelemetry_{signal}_exporter", name=name))
     if not found:
         known = sorted({point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")})
         raise ConfigError(
             f"OTEL_{signal.upper()}_EXPORTER={name!r}: no such exporter is installed; there are: "
-            f"{', '.join([*known, 'none'])}"
+            f"{', '.join([*known, 'none'])}{_HOW.get(name, '')}"
         )
+    if name == "prometheus":
+        from tachograph.scraped import ScrapedReader  # noqa: PLC0415 - of an extra
+
+        return ScrapedReader()
     return found[0].load()()
+
+
+def _file_exporter(signal: str, path: str) -> Any:
+    from tachograph.otlp_file import EXPORTERS  # noqa: PLC0415 - loads what encodes OTLP
+
+    path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - the program may go elsewhere
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120 - texts all along
+        raise ConfigError(
+            f"{OTLP_FILE_VARIABLE}={path!r} is not usable: expected the path of a file, in a folder that is there"
+        )
+    return EXPORTERS[signal](path)
 
 
 class LedgerSpanExporter(SpanExporter):

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import format_span_id
 
 from tachograph import names
-from tachograph.context import Scope, current
+from tachograph.context import Scope, current, from_baggage
 from tachograph.dialects import SESSIONS, of_agents, telling
 from tachograph.dialects.gen_ai import is_model_call
 from tachograph.live import run_of
@@ -39,12 +39,17 @@ def _stamps(scope: Scope | None) -> dict[str, str]:
     if scope is None or not (scope.explicit or scope.operation):
         return {}
     stamps = {
-        names.SESSION_ID: scope.session_id,
+        names.SESSION_ID: scope.session_id or None,
         names.CORRELATION_ID: scope.correlation_id,
         names.USER_ID: scope.user_id,
         names.CONVERSATION_ID: scope.conversation_id,
     }
     return {name: value for name, value in stamps.items() if value is not None}
+
+
+def _around(context: Context | None) -> Scope | None:
+    """What is around: here, or where the request came from that is served, if that says so in its baggage."""
+    return current(context) or from_baggage(context)
 
 
 class SpanStamp(SpanProcessor):
@@ -75,6 +80,8 @@ class SpanStamp(SpanProcessor):
         self.open: OpenSpans = OpenSpans() if beside is None else beside.open
         self.traces: Traces = Traces(session=self._session, prices=prices) if beside is None else beside.traces
         self.active = True
+        self.sampler: str | None = None
+        """Who leaves spans out of the provider it is on, if anybody does: said on spans of ours."""
 
     def deafen(self) -> None:
         """Stamp on, perhaps, but hand nothing on any more: a provider outlives who listened."""
@@ -105,6 +112,8 @@ class SpanStamp(SpanProcessor):
 
     def _claim(self, span: Span, parent_context: Context | None) -> None:
         """A model call of ours within somebody else's span of the same call: ours counts."""
+        if self.sampler is not None:
+            span.set_attribute(names.SAMPLER, self.sampler)
         around = trace.get_current_span(parent_context)
         if is_model_call(span.attributes or {}) and is_model_call(_of_others(around)):
             around.set_attributes({names.COUNTED: True})
@@ -115,7 +124,7 @@ class SpanStamp(SpanProcessor):
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
         present = span.attributes or {}
-        scope = current(parent_context)
+        scope = _around(parent_context)
         operation: Live | None = None if scope is None else scope.operation
         around = trace.get_current_span(parent_context)
         theirs = _of_others(around)
@@ -180,6 +189,10 @@ class SpanStamp(SpanProcessor):
         """The provider ends, and with it what waits."""
         self._guard(self.settle)
 
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Nothing is held back; where that is not said, older SDKs flush no processor that comes after."""
+        return True
+
 
 def _of_others(span: trace.Span) -> Any:
     """Attributes of somebody else's span that is being recorded; of any other none."""
@@ -213,7 +226,7 @@ class LogStamp(LogRecordProcessor):
             return
         record = log_record.log_record
         attributes = record.attributes
-        for name, value in _stamps(current(record.context)).items():
+        for name, value in _stamps(_around(record.context)).items():
             if attributes is not None and name not in attributes:
                 attributes[name] = value  # type: ignore[index]  # the SDK makes it a mutable mapping
 

@@ -59,6 +59,8 @@ NEVER_HERE = {
     ),
     names.REMOTE: "needs a remote executor, and so a network",
     **{row.name: "kept here and never sent" for row in names.ATTRIBUTES.values() if row.local},
+    names.SAMPLER: "only where spans are left out, which test_processors.py has",
+    names.TOKEN_MODALITY: "only by the newest conventions, which test_instruments.py has",
     names.PARENT_ID: "only where the program's own spans are around, which test_codec.py has",
 }
 """Attributes that are declared and that these programs do not bring about, and why."""

@@ -39,6 +39,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
@@ -221,10 +222,12 @@ def received(message: Any) -> list[ReceivedSpan | ReceivedLog | ReceivedPoint]:
 class _GrpcService(TraceServiceServicer, MetricsServiceServicer, LogsServiceServicer):
     """All three OTLP services: the one method they share tells the signals apart by the message's type."""
 
-    def __init__(self, take: Callable[[Any], Any]) -> None:
+    def __init__(self, take: Callable[[Any], Any], hear: Callable[[dict[str, str]], None]) -> None:
         self._take = take
+        self._hear = hear
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated servicer's own
+        self._hear(dict(context.invocation_metadata()))
         try:
             return self._take(request)
         except ValueError as error:
@@ -236,11 +239,13 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     timeout = 5
 
-    def __init__(self, take: Callable[[Any], Any], *args: Any) -> None:
+    def __init__(self, take: Callable[[Any], Any], hear: Callable[[dict[str, str]], None], *args: Any) -> None:
         self._take = take
+        self._hear = hear
         super().__init__(*args)
 
     def do_POST(self) -> None:
+        self._hear({name.lower(): value for name, value in self.headers.items()})
         length = self.headers.get("Content-Length")
         if length is None:
             status, answer = HTTPStatus.LENGTH_REQUIRED, b"a body of unstated length is not read here"
@@ -269,10 +274,26 @@ class _HttpHandler(BaseHTTPRequestHandler):
         """Keep the test output quiet."""
 
 
-class OtlpReceiver:
-    """Both servers, on ports of the system's choosing, for the length of a `with` block."""
+@dataclass(frozen=True)
+class Tls:
+    """What servers show, and the authority whose certificates their clients are to show; all of it PEM."""
 
-    def __init__(self) -> None:
+    key: bytes
+    certificate: bytes
+    authority: bytes
+    for_http: ssl.SSLContext
+
+
+class OtlpReceiver:
+    """Both servers, on ports of the system's choosing, for the length of a `with` block.
+
+    Args:
+        tls: speak TLS, with clients that show certificates.
+    """
+
+    def __init__(self, tls: Tls | None = None) -> None:
+        self._tls = tls
+        self._headers: list[dict[str, str]] = []
         self.http_endpoint = ""
         self.grpc_endpoint = ""
         self._changed = threading.Condition()
@@ -318,6 +339,16 @@ class OtlpReceiver:
         with self._changed:
             return list(self._requests)
 
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """Return the headers, or gRPC's metadata, of the requests so far, oldest first (a copy)."""
+        with self._changed:
+            return list(self._headers)
+
+    def _hear(self, headers: dict[str, str]) -> None:
+        with self._changed:
+            self._headers.append(headers)
+
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10) -> T:
         """Return what `predicate()` gives once that is true; raise TimeoutError if it never is."""
         with self._changed:
@@ -329,26 +360,39 @@ class OtlpReceiver:
             return found
 
     def _start_http(self, opening: ExitStack) -> None:
-        server = ThreadingHTTPServer((LOOPBACK, 0), partial(_HttpHandler, self._take))
+        server = ThreadingHTTPServer((LOOPBACK, 0), partial(_HttpHandler, self._take, self._hear))
+        if self._tls is not None:
+            # The handshake with a client is its own thread's, so that a bad one keeps nobody waiting.
+            server.socket = self._tls.for_http.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a bad handshake is no news
         server.daemon_threads = False  # closing the server then waits for the requests it is answering
         opening.callback(server.server_close)
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="otlp-http")
         serving.start()
         opening.callback(serving.join)
         opening.callback(server.shutdown)
-        self.http_endpoint = f"http://{LOOPBACK}:{server.server_address[1]}"
+        scheme = "http" if self._tls is None else "https"
+        self.http_endpoint = f"{scheme}://{LOOPBACK}:{server.server_address[1]}"
 
     def _start_grpc(self, opening: ExitStack) -> None:
         workers = opening.enter_context(ThreadPoolExecutor(max_workers=4, thread_name_prefix="otlp-grpc"))
         server = grpc.server(workers)
-        service = _GrpcService(self._take)
+        service = _GrpcService(self._take, self._hear)
         add_TraceServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         add_MetricsServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         add_LogsServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        port = server.add_insecure_port(f"{LOOPBACK}:0")
+        if self._tls is None:
+            port = server.add_insecure_port(f"{LOOPBACK}:0")
+        else:
+            pair = (self._tls.key, self._tls.certificate)
+            credentials = grpc.ssl_server_credentials([pair], self._tls.authority, require_client_auth=True)
+            port = server.add_secure_port(f"{LOOPBACK}:0", credentials)
         server.start()
+        scheme = "http" if self._tls is None else "https"
         opening.callback(lambda: server.stop(grace=1).wait())
-        self.grpc_endpoint = f"http://{LOOPBACK}:{port}"
+        self.grpc_endpoint = f"{scheme}://{LOOPBACK}:{port}"
 
     def _take(
         self, request: ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest

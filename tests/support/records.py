@@ -135,6 +135,7 @@ FIELD_ATTRIBUTES = frozenset(
         names.OUTCOME,
         names.PARENT_ID,
         names.RUN_BY,
+        names.SAMPLER,
         names.SESSION_ID,
         names.SUBJECT,
         names.USER_ID,
