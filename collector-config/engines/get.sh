@@ -84,6 +84,7 @@ for engine in "$@"; do
   kept=$cache/$engine-$(key "$engine")
   if [ ! -d "$kept" ] && [ -z "$only_look" ]; then
     say "getting $engine"
+    SECONDS=0
     mkdir -p "$cache"
     work=$(mktemp -d "$cache/getting-XXXXXX")
     trap 'chmod -R u+w "$work" && rm -rf "$work"' EXIT
