@@ -154,6 +154,16 @@ def test_nothing_is_lost_without_being_counted(steps: list[tuple[int, str]], wai
     assert stats["sent"] == len(exporter.got) == len({*exporter.got})
 
 
+def test_a_span_that_ends_in_the_middle_of_another_is_put() -> None:
+    """The garbage collector may end an abandoned stream anywhere, also on the thread that is just putting."""
+    exporter = Exporter()
+    with outbox_of(exporter) as outbox:
+        with outbox._changed:
+            outbox.put("the stream's")
+        assert outbox.flush(PATIENCE)
+    assert ["the stream's"] == exporter.got
+
+
 # -------------------------------------------------------------------------------------------------------- the end
 def test_the_end_sends_what_waits() -> None:
     """Closing hands over what waits, stops the exporter once, and takes nothing more; twice is fine."""

@@ -88,7 +88,8 @@ class Outbox:
 
     def _forget(self) -> None:
         """Begin anew: a child process has its parent's things, which the parent sends, and none of its threads."""
-        self._changed = threading.Condition(threading.Lock())
+        # Reentrant: the garbage collector may end an abandoned stream, and its span, on a thread that is in here.
+        self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[Any] = deque()
         self._counts = {"sent": 0, "failed": 0, "dropped": 0}
         self._handed = 0

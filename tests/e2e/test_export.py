@@ -91,7 +91,13 @@ def endpoint(receiver: OtlpReceiver, protocol: str) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+OTHER = pytest.mark.long
+"""Another way to the same: the quick suite has one of each, as some have to be waited for."""
+
+PROTOCOLS = [pytest.param("grpc", marks=OTHER), "http/protobuf"]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_tls_with_certificates_headers_and_gzip(programs, secured, protocol) -> None:
     """The standard variables have all sent compressed, with headers, to a server whose clients show who they are."""
     receiver, certificates = secured
@@ -113,8 +119,11 @@ def test_tls_with_certificates_headers_and_gzip(programs, secured, protocol) -> 
             assert "gzip" == headers["content-encoding"]
 
 
-@pytest.mark.parametrize("missing", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"])
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize(
+    "missing",
+    ["OTEL_EXPORTER_OTLP_CERTIFICATE", pytest.param("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", marks=OTHER)],
+)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_tls_that_is_broken(programs, secured, protocol, missing) -> None:
     """Without the server's authority, or a certificate of one's own, nothing is sent, and nothing else happens."""
     receiver, certificates = secured
@@ -190,7 +199,7 @@ def answering(status: int, delay: threading.Event | None = None) -> Iterator[str
         server.server_close()
 
 
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_nobody_there(programs, protocol) -> None:
     """With nobody at the endpoint the program is as fast, ends in time, and every span is counted as not sent."""
     with socket.socket() as bound:
@@ -204,7 +213,14 @@ def test_nobody_there(programs, protocol) -> None:
     assert 500 <= told["export"]["traces"]["dropped"]  # it tries the first batch for ten seconds
 
 
-@pytest.mark.parametrize("status", [HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE])
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(HTTPStatus.BAD_REQUEST, marks=OTHER),
+        pytest.param(HTTPStatus.UNAUTHORIZED, marks=OTHER),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ],
+)
 def test_who_refuses(programs, status) -> None:
     """What is refused, for good or for now, is counted; neither repeats nor waiting are the program's time."""
     with answering(status) as address:

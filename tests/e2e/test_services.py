@@ -128,8 +128,12 @@ def told_once(receiver: OtlpReceiver, store: Path, count: int, processes: int) -
         assert sorted(f"chat-{number}" for number in range(min(3, count))) == sorted(kept.sessions())
 
 
-def sent_to(receiver: OtlpReceiver, store: Path) -> dict[str, str]:
-    return {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.http_endpoint, "TACHOGRAPH_STORE": str(store)}
+def sent_to(receiver: OtlpReceiver, store: Path, protocol: str = "http/protobuf") -> dict[str, str]:
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.grpc_endpoint if protocol == "grpc" else receiver.http_endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "TACHOGRAPH_STORE": str(store),
+    }
 
 
 OTHER = pytest.mark.long
@@ -137,9 +141,15 @@ OTHER = pytest.mark.long
 
 
 @pytest.mark.parametrize(
-    "method", ["fork", pytest.param("spawn", marks=OTHER), pytest.param("forkserver", marks=OTHER)]
+    ("method", "protocol"),
+    [
+        ("fork", "http/protobuf"),
+        pytest.param("fork", "grpc", marks=OTHER),
+        pytest.param("spawn", "http/protobuf", marks=OTHER),
+        pytest.param("forkserver", "http/protobuf", marks=OTHER),
+    ],
 )
-def test_processes_of_multiprocessing(programs, tmp_path, method) -> None:
+def test_processes_of_multiprocessing(programs, tmp_path, method, protocol) -> None:
     """What each child records is sent and stored once, by a process of its own; what the parent has open stays its."""
     programs.write("work.py", f"{WORK}\ntachograph.init()\n")
     store = tmp_path / "s.db"
@@ -161,7 +171,7 @@ def test_processes_of_multiprocessing(programs, tmp_path, method) -> None:
                             child.join()
                         call.usage(input_tokens=100, output_tokens=1)
             """,
-            **sent_to(receiver, store),
+            **sent_to(receiver, store, protocol),
         )
         assert (0, "") == (done.code, done.stderr)
         told_once(receiver, store, 5, 4)

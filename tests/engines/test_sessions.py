@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+import tachograph
 from support.answers import answers, figures, sent
 from support.engines import Engines, Jaeger, wait_for
 from support.otlp_files import message, requests
 from support.programs import SCRIPTS, Programs
 from support.records import event, histories, ledger_of, operation
+from support.services import services
 from support.terminal import run
 from tachograph import codec
 from tachograph.content import outlined
@@ -172,7 +174,7 @@ def test_examples_are_read_back_as_they_were_live(example, backends, examples):
 
 
 # ------------------------------------------------------------------------------------------------------- histories
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(max_size=10))
 def test_any_history_is_read_back(store, history):
     """Of any history Jaeger says what had ended, and what happened in it, whichever way one asks."""
@@ -274,6 +276,33 @@ def test_what_comes_in_is_seen(store, monkeypatch):
         assert 63 == read.total().total_requests
 
 
+def test_a_session_of_three_services(store, tmp_path):
+    """What a gateway, an agent service and a tool service sent is one session, found by its id and by its request."""
+    sending = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"http://{store.otlp}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+        "TACHOGRAPH_STORE": str(tmp_path / "s.db"),
+    }
+    with services(Programs(tmp_path), **sending) as asked:
+        for number in range(3):
+            asked.ask("through-three", f"request-{number}")
+        assert all(code <= 0 for code in asked.end())
+    place = f"{store.api.replace('http', 'jaeger')}?since=1h"
+
+    def read() -> Any:
+        with contextlib.closing(JaegerSource(place)) as found:
+            return found.session_metrics("through-three") if found.sessions() else None
+
+    with contextlib.closing(tachograph.read(tmp_path / "s.db")) as kept:
+        expected = figures(kept.session_metrics("through-three"))
+        wait_for("all of it is there", lambda: (found := read()) and expected == figures(found))
+        with contextlib.closing(JaegerSource(place)) as found:
+            assert (3, 3, 330) == (expected["agent_runs"], expected["tool_calls"], expected["total_tokens"])
+            request = {"session_id": "through-three", "correlation_id": "request-1"}
+            assert kept.timeline(**request).to_dict() == found.timeline(**request).to_dict()
+            assert 5 == len(found.timeline(correlation_id="request-1").entries)
+
+
 # -------------------------------------------------------------------------------------------------------- sampling
 def test_what_was_sampled_out_is_declared(store, tmp_path):
     """Under sampling fewer are read back than the program counted, and the answer says which sampler took them."""
@@ -326,6 +355,15 @@ def test_commands_read_jaeger(store):
             done = run(*command, "--from", read.place)
             assert (0, "") == (done.code, done.stderr)
             assert said in done.stdout, command
+
+
+def test_sessions_are_taken_from_jaeger_into_a_store(store, tmp_path):
+    """``tachograph import jaeger://…`` keeps what Jaeger has, which forgets, in a store: with the same answers."""
+    with stored(store, SESSION_OF_MANY_TRACES) as (ledger, read):
+        done = run("import", read.place, TACHOGRAPH_STORE=str(tmp_path / "s.db"))
+        assert (0, "") == (done.code, done.stderr)
+        with contextlib.closing(tachograph.read(tmp_path / "s.db")) as kept:
+            assert answers(ledger) == answers(kept)
 
 
 def test_the_server_reads_jaeger(store, tmp_path):

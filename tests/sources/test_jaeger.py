@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from support.terminal import run
 from tachograph.sources import SourceError, open_source
@@ -18,6 +20,7 @@ from tachograph.sources.jaeger.place import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 HOUR = 3_600 * 10**9
@@ -112,10 +115,15 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def answering(answer: Callable[[BaseHTTPRequestHandler], Answer]) -> Iterator[str]:
+def answering(
+    answer: Callable[[BaseHTTPRequestHandler], Answer], secured: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Somebody who answers every question like this; the place it would be as a Jaeger."""
     server = ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, answer))
     server.daemon_threads = False
+    if secured is not None:
+        server.socket = secured.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a bad handshake is no news
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     serving.start()
     try:
@@ -213,6 +221,22 @@ def test_no_tls_where_it_is_asked_for() -> None:
     """HTTPS asked of who has none is told from who is not there."""
     with answering(page) as place, pytest.raises(SourceError, match="no secure connection"):
         open_source(place.replace("jaeger", "jaeger+https"))
+
+
+def test_https_with_an_authority_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By HTTPS the certificate is looked at; whose authority is known only here is named by the usual variable."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(LOOPBACK).configure_cert(context)
+
+    with answering(lambda _: (200, {}, b'{"services": []}'), context) as place:
+        secured = place.replace("jaeger", "jaeger+https")
+        with pytest.raises(SourceError, match=r"no secure connection: .*SSL_CERT_FILE"):
+            open_source(secured)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        with contextlib.closing(open_source(secured)) as source:
+            assert [] == source.sessions()
 
 
 # --------------------------------------------------------------------------------------------------------- headers

@@ -61,7 +61,6 @@ class Api:
     def __init__(self, place: Place, headers: Mapping[str, str]) -> None:
         self._place = place
         self._headers = {"Accept": "application/json", **headers}
-        self._where = f"{place.host}:{place.port}"
         self._connection: http.client.HTTPConnection | None = None
 
     def close(self) -> None:
