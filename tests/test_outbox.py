@@ -158,9 +158,12 @@ def test_a_span_that_ends_in_the_middle_of_another_is_put() -> None:
     """The garbage collector may end an abandoned stream anywhere, also on the thread that is just putting."""
     exporter = Exporter()
     with outbox_of(exporter) as outbox:
-        with outbox._changed:
+        with outbox._moving, outbox._dropping:  # as who is in the middle of anything
             outbox.put("the stream's")
+            outbox._bounds = Bounds(waiting=0)
+            outbox.put("one too many")
         assert outbox.flush(PATIENCE)
+        assert {"sent": 1, "failed": 0, "dropped": 1, "waiting": 0} == outbox.stats()
     assert ["the stream's"] == exporter.got
 
 

@@ -7,6 +7,7 @@ twice: what was put is sent, failed, dropped or waiting.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import threading
@@ -67,9 +68,12 @@ class Bounds(NamedTuple):
 class Outbox:
     """Things that wait for one exporter, and the thread that hands them over.
 
+    Putting takes no lock that the sending or the end may wait for: a signal may end the program from within it, and
+    the garbage collector a span.
+
     Args:
         exporter: of the SDK's kind: ``export`` and ``shutdown``.
-        bounds: of what waits.
+        bounds: of what waits; threads that put at the same moment may each put one more.
         guard: around the exporter.
         overflowing: called when something was dropped for the first time.
     """
@@ -88,12 +92,14 @@ class Outbox:
 
     def _forget(self) -> None:
         """Begin anew: a child process has its parent's things, which the parent sends, and none of its threads."""
-        # Reentrant: the garbage collector may end an abandoned stream, and its span, on a thread that is in here.
-        self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[Any] = deque()
-        self._counts = {"sent": 0, "failed": 0, "dropped": 0}
-        self._handed = 0
+        self._wake = threading.Event()
         self._hurry = False
+        self._flushing: list[threading.Event] = []
+        self._dropping = threading.RLock()
+        self._dropped = self._left = 0
+        self._moving = threading.Lock()
+        self._sent = self._failed = self._handed = 0
         self._thread: threading.Thread | None = None
 
     def _start(self) -> None:
@@ -107,87 +113,100 @@ class Outbox:
     # ------------------------------------------------------------------------------------------- the program's thread
     def put(self, thing: Any) -> None:
         """Have this sent, unless there is too much already."""
-        first = False
-        with self._changed:
-            if self._until is not None or len(self._waiting) >= self._bounds.waiting:
-                self._counts["dropped"] += 1
-                first = self._counts["dropped"] == 1 and self._until is None
-            else:
-                self._waiting.append(thing)
-                if self._thread is None:
-                    self._guard(self._start)  # a child's, with the first thing that it records
-                if len(self._waiting) == self._bounds.at_once:
-                    self._changed.notify_all()
-        if first:
-            self._overflowing()
+        if self._until is not None or len(self._waiting) >= self._bounds.waiting:
+            with self._dropping:
+                self._dropped += 1
+                first = self._dropped == 1
+            if first and self._until is None:
+                self._overflowing()
+            return
+        self._waiting.append(thing)
+        if self._thread is None:
+            self._guard(self._start)  # a child's, with the first thing that it records
+        if len(self._waiting) >= self._bounds.at_once and not self._wake.is_set():
+            self._wake.set()
 
     def flush(self, seconds: float) -> bool:
         """Wait until what waits now has been handed over, at most so long; whether it has."""
-        with self._changed:
-            self._hurry = True
-            self._changed.notify_all()
-            return self._changed.wait_for(lambda: not self._waiting and not self._handed, seconds)
+        if self._thread is None:
+            return not self._waiting
+        flushed = threading.Event()
+        self._flushing.append(flushed)
+        self._hurry = True
+        self._wake.set()
+        return flushed.wait(seconds)
 
     def stop(self, until: float) -> None:
         """Take nothing more in, and hand over what waits until a moment of the monotonic clock; does not wait."""
-        with self._changed:
-            if self._until is None:
-                self._until = until
-                self._changed.notify_all()
+        if self._until is None:
+            self._until = until
+            self._wake.set()
 
     def close(self) -> None:
         """Wait until all has been handed over or the time is up, and stop the exporter. Closing twice is fine."""
         self.stop(time.monotonic() + TO_END)
-        thread = self._thread
+        thread, mine = self._thread, threading.current_thread()
         if thread is None:
-            self._thread = threading.current_thread()
+            self._thread = mine
             self._work()
-        elif thread is not threading.current_thread():
+        elif thread is not mine:
             thread.join(max(0.0, (self._until or 0.0) - time.monotonic()))
         exporter, self._exporter = self._exporter, None
         if exporter is not None:
             self._guard(exporter.shutdown)  # which ends the waiting between two tries, where there is one
-            if thread is not None and thread is not threading.current_thread():
+            if thread not in (None, mine):
                 thread.join(_STOPPING)
-        with self._changed:
-            self._counts["dropped"] += len(self._waiting)
-            self._waiting.clear()
+        self._left += len(self._taken(len(self._waiting)))
 
     def stats(self) -> dict[str, int]:
         """What became of what was put: sent, failed, dropped, waiting."""
-        with self._changed:
-            return {**self._counts, "waiting": len(self._waiting) + self._handed}
+        with self._moving:
+            dropped, waiting = self._dropped + self._left, len(self._waiting) + self._handed
+            return {"sent": self._sent, "failed": self._failed, "dropped": dropped, "waiting": waiting}
 
     # ----------------------------------------------------------------------------------------------------- its thread
     def _work(self) -> None:
         mine = threading.current_thread()
         with suppress_instrumentation():  # sending is nothing to be recorded
             while self._thread is mine:
-                batch = self._next()
-                if not batch:
-                    return
-                exporter = self._exporter
-                result = None if exporter is None else self._guard(exporter.export, batch)
-                with self._changed:
-                    self._counts["sent" if _succeeded(result) else "failed"] += len(batch)
-                    self._handed = 0
-                    self._changed.notify_all()
+                if not (self._until is not None or self._hurry or len(self._waiting) >= self._bounds.at_once):
+                    self._wake.wait(self._bounds.delay)
+                self._wake.clear()
+                if self._until is not None and (not self._waiting or time.monotonic() >= self._until):
+                    break
+                self._hand_over()
+                if not self._waiting:
+                    self._settled()
+        self._settled()
 
-    def _next(self) -> list[Any]:
-        """What is to be handed over next, when it is time; nothing when there is to be no more."""
-        with self._changed:
-            self._changed.wait_for(self._is_due, self._bounds.delay)
-            while not self._waiting and self._until is None:
-                self._hurry = False
-                self._changed.wait_for(self._is_due, self._bounds.delay)
-            if self._until is not None and time.monotonic() >= self._until:
-                return []
-            count = min(len(self._waiting), self._bounds.at_once)
-            self._handed = count
-            return [self._waiting.popleft() for _ in range(count)]
+    def _hand_over(self) -> None:
+        with self._moving:
+            batch = self._taken(self._bounds.at_once)
+            self._handed = len(batch)
+        if not batch:
+            return
+        exporter = self._exporter
+        result = None if exporter is None else self._guard(exporter.export, batch)
+        with self._moving:
+            if _succeeded(result):
+                self._sent += len(batch)
+            else:
+                self._failed += len(batch)
+            self._handed = 0
 
-    def _is_due(self) -> bool:
-        return self._until is not None or self._hurry or len(self._waiting) >= self._bounds.at_once
+    def _taken(self, most: int) -> list[Any]:
+        found: list[Any] = []
+        with contextlib.suppress(IndexError):  # all that waits
+            while len(found) < most:
+                found.append(self._waiting.popleft())
+        return found
+
+    def _settled(self) -> None:
+        """Nothing waits: say so to those who wait for that."""
+        self._hurry = False  # before they are looked for, as they say it after they have come
+        flushing, self._flushing = self._flushing, []
+        for flushed in flushing:
+            flushed.set()
 
 
 def _succeeded(result: Any) -> bool:
