@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tachograph
-from tachograph import names
+from tachograph import config, names
 from tachograph.config import Config
 from tachograph.integrations import REGISTRY
 
@@ -259,8 +259,7 @@ def test_the_readme_has_no_setting_that_is_gone() -> None:
     variables = set(re.findall(r"\bTACHOGRAPH_[A-Z_]+\b", README))
 
     assert variables == {
-        "TACHOGRAPH_CONFIG",
-        "TACHOGRAPH_TOKEN",
+        *config.NO_SETTINGS,
         *(setting.variable for setting in Config.settings().values() if setting.variable.startswith("TACHOGRAPH_")),
     }
 

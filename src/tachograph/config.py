@@ -48,7 +48,8 @@ JAEGER_HEADERS_VARIABLE: Final = "TACHOGRAPH_JAEGER_HEADERS"
 OTLP_FILE_VARIABLE: Final = "TACHOGRAPH_OTLP_FILE"
 """A file of OTLP in JSON to export to; like the variables of OpenTelemetry, which have none for that."""
 
-_NO_SETTINGS: Final = frozenset({CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, OTLP_FILE_VARIABLE, TOKEN_VARIABLE})
+NO_SETTINGS: Final = frozenset({CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, OTLP_FILE_VARIABLE, TOKEN_VARIABLE})
+"""Variables of ours that are no settings."""
 
 
 class ConfigError(ValueError):
@@ -380,7 +381,7 @@ class Config:
         for name in arguments.keys() - known.keys() - {"wrap"}:
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
-        for variable in sorted(environ.keys() - variables - _NO_SETTINGS):
+        for variable in sorted(environ.keys() - variables - NO_SETTINGS):
             if variable.startswith("TACHOGRAPH_"):
                 near = difflib.get_close_matches(variable, variables, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(variables))}"
