@@ -48,7 +48,7 @@ SECTIONS: Final[dict[str, dict[str, Known]]] = {
         "import": Known("importing", "import_", "Read recorded sessions from files into the store."),
         "delete": Known("delete", "delete", "Delete a session: hide it, or remove it for good."),
         "prune": Known("prune", "prune", "Remove what is old or too much."),
-        "serve": Known("serve", "serve", "Serve the store over HTTP: pages, REST, live events, and an endpoint for OTLP."),
+        "serve": Known("serve", "serve", "Serve the store over HTTP: pages, REST, live events, and OTLP in."),
     },
 }
 """Every command, in the order of the help."""

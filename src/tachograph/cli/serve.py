@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--no-otlp", is_flag=True, help="Take no OTLP in.")
 @from_option
 def serve(*, host: str, port: int, token_file: str | None, memory: bool, no_otlp: bool, place: str | None) -> None:
-    """Serve the store over HTTP: pages, REST, live events, and an endpoint for OTLP.
+    """Serve the store over HTTP: pages, REST, live events, and OTLP in.
 
     What any program sends to the endpoint is kept in the store and served like what was recorded. With a token every
     request must send it, as `Authorization: Bearer …`, and a browser asks for it; without one only this machine is
