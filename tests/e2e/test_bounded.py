@@ -268,12 +268,12 @@ def test_a_thousand_runs_leave_nothing_behind(programs) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory in use is read where Linux tells it")
-def test_twenty_thousand_runs_and_two_thousand_steps(programs) -> None:
+def test_forty_thousand_runs_and_two_thousand_steps(programs) -> None:
     """A process that has reached its bounds takes no more memory, whatever it goes on to do."""
-    done = programs.python(PROGRAM, "recorded", "20000", "2000")
+    done = programs.python(PROGRAM, "recorded", "40000", "2000")
 
     assert (done.code, done.stderr) == (0, "")
-    assert_bounded(done.told, 20_000, 2_000, sessions=1_000, records=10_000, listed=100)
+    assert_bounded(done.told, 40_000, 2_000, sessions=1_000, records=10_000, listed=100)
     assert slope(done.told["runs"]["at"], done.told["runs"]["blocks"]) < 0.1
     # The memory of a process grows by whole arenas; one may be due at any time, also in the program by itself.
     for samples in (done.told["runs"], done.told["steps"]):
