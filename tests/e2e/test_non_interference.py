@@ -380,6 +380,7 @@ def _break(play: Play, module: str, programs: tuple[day.Program, ...], some: Cal
         if play.name(code).startswith(f"{module}:") and not _listed(play.name(code))
         for program in some(reaching)
         if (_place(play.name(code)), program.__name__) not in ADMITTED
+        if not play.name(code).endswith(".__del__")  # Python reports what that raises itself, and goes on
         if (trouble := play.broken(code, program))
     }
 

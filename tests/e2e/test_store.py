@@ -291,6 +291,9 @@ FORK = """
     import multiprocessing
     import os
     import sys
+    import warnings
+
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded")  # as Python 3.12 says wherever a thread is
 
     import tachograph
     from tachograph import runtime

@@ -109,6 +109,14 @@ MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_m001_tab
 VERSION: Final = len(MIGRATIONS)
 
 
+class _Connection(sqlite3.Connection):
+    """Closed with whoever had it: that a failure of ours has left it open is no warning in the program."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(sqlite3.Error):  # it has never been opened
+            self.close()
+
+
 def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
     """Open a store for writing: made if it is not there, brought up to date if it is older.
 
@@ -128,7 +136,7 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         # Made before SQLite makes it, so that nobody else can read it for a moment: what agents did is private.
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     # Not sqlite3.connect(), which instrumentations wrap: what we ask of our own database is no query of the program's.
-    db = sqlite3.Connection(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+    db = _Connection(path, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         found = _version(db, path)
         if found < VERSION:
@@ -153,7 +161,7 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreError(f"{path}: no such file; give the path of a store, or record into one first")
     where = f"file:{quote(str(path.absolute()))}?mode=ro"
-    db = sqlite3.Connection(where, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    db = _Connection(where, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         try:
             found = _version(db, path)
@@ -163,7 +171,7 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
             if path.with_name(path.name + "-wal").exists():
                 raise
             db.close()
-            db = sqlite3.Connection(where + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
+            db = _Connection(where + "&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
             found = _version(db, path)
         _up_to_date(found, path)
     except BaseException:

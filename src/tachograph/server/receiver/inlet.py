@@ -157,6 +157,8 @@ class Receiver:
             self._over.set()
         if not self._reached(_Mark(last=True), timeout + 1.0):
             _log.warning("tachograph serve: ended before all that was received was kept: %s", self.stats())
+        elif self._thread is not None:
+            self._thread.join(timeout)
 
     def _reached(self, mark: _Mark, timeout: float) -> bool:
         with self._lock:
