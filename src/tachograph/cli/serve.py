@@ -46,12 +46,14 @@ def serve(*, host: str, port: int, token_file: str | None, memory: bool, no_otlp
     if memory and place:
         raise Misuse(f"--memory and --from {place}: give one of them")
     token = _token(token_file)
-    with _source(place, memory=memory) as source, _receiver(source, wanted=not no_otlp) as receiver:
+    with _source(place, memory=memory) as source, _receiver(source, wanted=not no_otlp) as (receiver, why_not):
 
         def ready(address: str) -> None:
             click.echo(f"Serving {printable(source.place)} at {address}")
             if receiver is not None:
                 click.echo(f"OTLP is taken in: {_where(address, token)}")
+            elif why_not:
+                click.echo(f"No OTLP is taken in: {printable(why_not)}")
             click.echo(
                 "A browser asks for the token; every other request must send it: Authorization: Bearer …"
                 if token
@@ -102,21 +104,20 @@ def _source(place: str | None, *, memory: bool) -> Iterator[Source]:
 
 
 @contextlib.contextmanager
-def _receiver(source: Source, *, wanted: bool) -> Iterator[Receiver | None]:
-    """Who takes OTLP in, while the block lasts; nobody where nothing can be added to what is served."""
+def _receiver(source: Source, *, wanted: bool) -> Iterator[tuple[Receiver | None, str]]:
+    """Who takes OTLP in, while the block lasts; nobody, and why, where nothing can be added to what is served."""
     from tachograph.server import Receiver  # noqa: PLC0415 - as above
 
     if not wanted:
-        yield None
+        yield None, ""
         return
     try:
         receiver = Receiver(source, settings(), complain=_warn)
     except ValueError as error:
-        click.echo(f"No OTLP is taken in: {printable(str(error))}")
-        yield None
+        yield None, str(error)
         return
     with contextlib.closing(receiver):
-        yield receiver
+        yield receiver, ""
 
 
 def _warn(said: str) -> None:
