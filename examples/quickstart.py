@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tachograph.auto
 from scripted_llm import ScriptedLLM
+from tachograph.pages.report import report
 from team import TASK, main
 from team_script import script
 
@@ -80,10 +81,14 @@ def quickstart() -> None:
         else:
             print(f"Tachograph counted {counted:,} tokens; compare with your provider's bill")
 
+    page = Path(f"tachograph-{session.session_id}.html")
+    page.write_text(report(tachograph.ledger(), session.session_id), "utf-8")
+
     commands = Path(sys.executable).parent
     if commands.is_relative_to(Path.cwd()):
         commands = commands.relative_to(Path.cwd())
     heading("What next")
+    print(f"all of it to see   {page.absolute().as_uri()}")
     print("your own program   one line in it, anywhere: import tachograph.auto")
     print(f"or no line at all  {commands}/tachograph run your_agents.py")
     print(f"to Jaeger & co.    OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 {commands}/python {sys.argv[0]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 _data = tempfile.TemporaryDirectory(prefix="tachograph-tests-")
 os.environ["XDG_DATA_HOME"] = _data.name  # nor is the store of whoever runs them
 
+# A shell's background job ignores interrupts, and so would every program that is started and interrupted here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture
 def captured() -> Iterator[Capture]:
     """Everything recorded during the test, by a strict guard."""
     with capture() as everything:
         yield everything
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes may take them."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(0))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import attach, detach
 from opentelemetry.sdk.trace import TracerProvider
@@ -154,10 +154,13 @@ def test_what_an_event_does_not_know_is_left_out() -> None:
 # -------------------------------------------------------------------------------- through the recorder itself
 Step = tuple[str, int, int, Any]
 KNOWN_AT_START = {*COUNTED_AT_START, names.AGENT_NAME}
+DECIDED = {names.APPROVAL_DECISION}  # which nobody but who asked for it says
 
 programs = st.lists(
-    st.tuples(st.just("begin"), st.integers(0, 20), st.integers(0, len(KINDS) - 1), facts())
-    | st.tuples(st.just("end"), st.integers(0, 20), st.integers(0, len(OUTCOMES) - 1), facts(without=KNOWN_AT_START))
+    st.tuples(st.just("begin"), st.integers(0, 20), st.integers(0, len(KINDS) - 1), facts(without=DECIDED))
+    | st.tuples(
+        st.just("end"), st.integers(0, 20), st.integers(0, len(OUTCOMES) - 1), facts(without=KNOWN_AT_START | DECIDED)
+    )
     | st.tuples(st.just("event"), st.integers(0, 20), st.integers(0, len(names.EVENTS) - 1), payloads),
     max_size=25,
 )
@@ -194,6 +197,7 @@ def perform(captured: Capture, program: list[Step]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example([("begin", 0, 0, {names.APPROVAL_DECISION: ""}), ("event", 0, 0, {})])  # no approval for all that
 @given(programs)
 def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Step]) -> None:
     """Whatever the recorder writes, sessions, totals, audit log and timeline had from the spans alone are the same."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import context as otel
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
@@ -186,10 +187,42 @@ def test_spans_of_a_program_without_us_are_nobodys() -> None:
     own = LedgerSpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(own))
-    with provider.get_tracer("somebody.else").start_as_current_span("invoke_agent x") as span:
-        span.set_attribute(names.OPERATION_NAME, "invoke_agent")
+    with provider.get_tracer("somebody.else").start_as_current_span("create_agent x") as span:
+        span.set_attribute(names.OPERATION_NAME, "create_agent")
         span.add_event("message_added")
         span.add_event("tachograph.not_an_event_of_ours")
     provider.shutdown()
 
     assert 0 == own.ledger.stats()["records"]
+
+
+def test_spans_of_others_are_answered_for_at_once_and_counted_once() -> None:
+    """A call in a call is an answer as soon as it has ended, and the outer one's when that has ended."""
+    own = LedgerSpanExporter(prices={"m": {"input": 1_000_000, "output": 0}})
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(own))
+    tracer = provider.get_tracer("somebody.else")
+    call = {names.OPERATION_NAME: "chat", names.REQUEST_MODEL: "m", names.INPUT_TOKENS: 3}
+    with tracer.start_as_current_span("outer") as outer:
+        with tracer.start_as_current_span("inner", attributes=call):
+            pass
+        early = own.ledger.total()
+        outer.set_attributes({**call, names.SESSION_ID: "s"})
+
+    assert (1, 3, ["s"]) == (early.total_requests, early.total_prompt_tokens, own.ledger.sessions())
+    assert {"requests": 1, "prompt_tokens": 3, "cost": 3.0}.items() <= own.ledger.total().tokens_by_model["m"].items()
+
+
+def test_what_waits_is_told_of_when_the_exporter_ends() -> None:
+    """Where the span around is never heard of, as its program ended first, what was in it counts."""
+    own = LedgerSpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(own))
+    tracer = provider.get_tracer("somebody.else")
+    outer = tracer.start_span("outer")
+    call = {names.OPERATION_NAME: "chat", names.REQUEST_MODEL: "m"}
+    tracer.start_span("inner", context=trace.set_span_in_context(outer), attributes=call).end()
+    assert 0 == own.ledger.stats()["records"]
+    provider.shutdown()
+
+    assert 1 == own.ledger.stats()["records"]

@@ -16,7 +16,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from tachograph import names, runtime, session
 from tachograph.canonical import record_text
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign, telling
+from tachograph.dialects import telling
+from tachograph.foreign import operation_from_foreign
 from tachograph.live import Start
 from tachograph.spans import ReadEvent, ReadSpan
 from tachograph.testing import capture
@@ -85,14 +86,14 @@ def read(attributes: Mapping[str, Any], **changed: Any) -> Operation:
     ("attributes", "changed"),
     [
         ({"rpc.system": "grpc"}, {}),
-        ({"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 7}, {}),
-        ({"gen_ai.operation.name": "execute_tool"}, {}),
+        ({"gen_ai.operation.name": "create_agent", "gen_ai.usage.input_tokens": 7}, {}),
+        ({"gen_ai.operation.name": "retrieval"}, {}),
         (GET, {"kind": "SERVER"}),
         (SELECT, {"end_ns": None}),
         (CHAT, {"scope": names.SCOPE}),
         ({**CHAT, names.COUNTED: True}, {}),
     ],
-    ids=["rpc", "agent", "tool", "served", "under way", "ours", "counted"],
+    ids=["rpc", "agent made", "retrieval", "served", "under way", "ours", "counted"],
 )
 def test_most_spans_are_passed_over(attributes, changed) -> None:
     """What is neither a model call of its own, nor a query, nor a request, or is ours, has no place."""
@@ -113,7 +114,8 @@ def test_a_model_call_is_read_as_ours_are() -> None:
 
     expected = {name: value for name, value in CHAT.items() if name != names.OPERATION_NAME}
     assert ("model", "gpt-4.1", "ok") == (call.kind, call.name, call.outcome)
-    assert {**expected, names.COST: 0.00036, names.RESPONSE_TOOL_CALLS: 1} == call.attributes
+    expected |= {names.COST: 0.00036, names.RESPONSE_TOOL_CALLS: 1, names.TOLD_BY: "gen_ai"}
+    assert expected == call.attributes
 
 
 def test_former_names_say_the_same() -> None:
@@ -131,7 +133,7 @@ def test_nothing_is_guessed() -> None:
     """What a span does not say is absent: no usage, no model but the span's name, no cost, no tool calls."""
     call = read({names.OPERATION_NAME: "chat"}, name="chat")
 
-    assert ("chat", {}) == (call.name, call.attributes)
+    assert ("chat", {names.TOLD_BY: "gen_ai"}) == (call.name, call.attributes)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,11 @@ def test_a_query_is_called_by_what_was_asked_of_what(attributes, name, expected)
 def test_a_request_is_called_by_method_and_host() -> None:
     """An HTTP request is its method and host; nothing else of the address is kept."""
     assert ("other", "GET example.org") == (read(GET).kind, read(GET).name)
-    assert {names.HTTP_METHOD: "GET", names.SERVER_ADDRESS: "example.org"} == read(FORMER_GET).attributes
+    assert {
+        names.HTTP_METHOD: "GET",
+        names.SERVER_ADDRESS: "example.org",
+        names.TOLD_BY: "http",
+    } == read(FORMER_GET).attributes
     assert read({"http.method": "GET", "http.url": "http://[broken"}).name == "GET"
 
 
@@ -329,13 +335,18 @@ def test_one_call_is_counted_once(met, around, late) -> None:
 
 
 def test_a_call_inside_a_tool_of_theirs_counts_on_its_own(met) -> None:
-    """Between our agent and their call may be spans of theirs that are no calls: the call counts, below the agent."""
+    """Between our agent and their call may be a tool of theirs: each counts, below the one around it, for the agent."""
     tool = {names.OPERATION_NAME: "execute_tool"}
     with session("s"), operation("agent", "cook") as run, foreign(tool), foreign(CHAT), foreign(GET):
         pass
 
-    request, call, _ = records(met)
-    assert (run.id, call.id) == (call.parent_id, request.parent_id)
+    found = {record.kind: record for record in records(met)}
+    assert (run.id, found["tool"].id, found["model"].id) == (
+        found["tool"].parent_id,
+        found["model"].parent_id,
+        found["other"].parent_id,
+    )
+    assert ["cook"] * 3 == [found[kind].agent for kind in ("tool", "model", "other")]
     assert 1 == met.ledger.session_metrics("s").total_requests
 
 
@@ -356,7 +367,6 @@ def test_a_failure_while_listening_costs_the_program_nothing() -> None:
     """Where a span that ended cannot be taken in, the program goes on and the failure is counted."""
     with capture(strict=False) as captured:
         captured.runtime.providers.tracer()
-        captured.runtime.recorder._prices = None  # type: ignore[assignment]
         captured.ledger.apply = None  # type: ignore[assignment,method-assign]
         with session("s"), foreign(SELECT):
             pass
@@ -373,3 +383,60 @@ def test_who_subscribes_hears_of_queries(met) -> None:
     subscription.close()
 
     assert ["database_query_executed"] == [entry["event_type"] for entry in heard]
+
+
+# ------------------------------------------------------------------------------------------- what others say late
+def test_a_call_known_late_for_one_is_counted_once(met) -> None:
+    """Where the outer span says only at its end that it is a model call, it counts, and the inner one does not."""
+    with session("s"), foreign({"rpc.system": "x"}) as outer:
+        with foreign(CHAT):
+            pass
+        early = met.ledger.session_metrics("s")
+        outer.set_attributes({**CHAT, names.INPUT_TOKENS: 101})
+
+    assert (1, 100) == (early.total_requests, early.total_prompt_tokens)
+    (call,) = records(met)
+    assert 101 == call.attributes[names.INPUT_TOKENS]
+
+
+def test_ours_win_where_theirs_is_known_late(met) -> None:
+    """A span around ours that says at its end that it is the same call, or the same framework's run, adds nothing."""
+    with session("s"), foreign({}, scope="x.smolagents") as run, operation("agent", "cook"):
+        with foreign({}) as call, operation("model", "gpt-4.1"):
+            call.set_attributes(CHAT)
+        run.set_attributes({names.OPERATION_NAME: "invoke_agent"})
+
+    figures = met.ledger.session_metrics("s")
+    assert (1, 1) == (figures.total_requests, figures.agent_runs)
+    records(met)
+
+
+def test_agents_of_others_are_in_the_process_session_too(met) -> None:
+    """An agent run that nobody put into a session is in that of the process, and so is what is in it."""
+    with foreign({names.OPERATION_NAME: "invoke_agent", names.AGENT_NAME: "clerk"}), foreign(CHAT):
+        pass
+
+    call, run = sorted(records(met), key=lambda record: record.kind, reverse=True)
+    assert [met.runtime.process_session()] * 2 == [call.session_id, run.session_id]
+    assert ("clerk", run.id) == (call.agent, call.parent_id)
+
+
+def test_a_conversation_is_a_session(met) -> None:
+    """Where a framework says which conversation it is, that is the session; of a helper's it is that of who asked."""
+    run = {names.OPERATION_NAME: "invoke_agent", names.CONVERSATION_ID: "talk"}
+    with foreign(run), foreign({**run, names.CONVERSATION_ID: "another"}), foreign(CHAT):
+        pass
+
+    assert {"talk"} == {record.session_id for record in records(met)}
+
+
+def test_what_waits_when_recording_stops_is_kept(met) -> None:
+    """A call in a span that never ends is told of when recording stops, or a fork has taken the lock."""
+    with session("s"), foreign({"rpc.system": "x"}):
+        with foreign(CHAT):
+            pass
+        met.runtime.providers.after_fork()
+        assert [] == [record for record in met.ledger._history if record.session_id == "s"]
+        met.runtime.stop()
+
+    assert 1 == met.ledger.session_metrics("s").total_requests

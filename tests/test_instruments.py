@@ -188,6 +188,7 @@ def test_a_scripted_history_gives_these_figures_of_its_session(ticking: Capture)
     ):
         assert points((ids, value)) == values(ticking, f"tachograph.session.{name}")
     assert points(({}, 1)) == values(ticking, "tachograph.sessions.active")
+    assert points(({"gen_ai.tool.name": "drop"}, 1)) == values(ticking, "tachograph.approvals.pending")
     counts = {"APPROVE": 0, "EDIT": 0, "REJECT": 1, "EXPIRED": 0, "pending": 1}
     assert points(
         *(({**ids, "tachograph.approval.decision": decision}, count) for decision, count in counts.items())
@@ -205,6 +206,18 @@ def test_approvals_and_costs_are_points(ticking: Capture) -> None:
     assert (frozenset(decided.items()), 1, True) == (attributes, count, seconds > 0)
     of_model = {"gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt", "gen_ai.response.model": "gpt-1"}
     assert points((of_model, 0.5)) == values(ticking, "tachograph.cost")
+
+
+def test_switches_that_a_program_reports_are_points(ticking: Capture) -> None:
+    """A hand-over that no agent run stands for counts like one that is a run, in the metric as in the ledger."""
+    tachograph.events.agent_switched("orchestrator", "coder", session_id="s")
+    tachograph.switch("debug", source="coder")
+
+    assert points(
+        ({"tachograph.switch.from": "orchestrator", "tachograph.switch.to": "coder"}, 1),
+        ({"tachograph.switch.from": "coder", "tachograph.switch.to": "debug"}, 1),
+    ) == values(ticking, "tachograph.agent.switches")
+    assert {"orchestrator_to_coder": 1, "coder_to_debug": 1} == ticking.ledger.total().switches
 
 
 def test_every_instrument_is_what_the_table_says(ticking: Capture) -> None:
@@ -497,3 +510,52 @@ def test_a_child_process_hands_over_its_own_points_only(captured: Capture) -> No
     captured.runtime.after_fork()
     _calls(captured.runtime.instruments, 1)
     assert [point.count for name, _, point in captured.points() if name == names.MODEL_DURATION] == [1]
+
+
+# ------------------------------------------------------------------------------------------------ the newest names
+def test_the_newest_conventions_have_metrics_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the standard variable a call's points have the newest names, none the released ones, with the same figures."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http,gen_ai_latest_experimental")
+    used = {
+        names.INPUT_TOKENS: 1_200,
+        names.OUTPUT_TOKENS: 80,
+        names.CACHED_TOKENS: 1_000,
+        names.REASONING_TOKENS: 30,
+        names.TIME_TO_FIRST_CHUNK: 0.5,
+    }
+    asked = {names.PROVIDER_NAME: "openai", names.REQUEST_MODEL: "gpt-4.1"}
+    with capture(clock=TickingClock(step_ns=SECOND)) as captured:
+        work = History(captured)
+        for _ in range(2):
+            work.run("model", "gpt-4.1", asked, later=used)
+        work.run("model", "gpt-4.1", asked, "error", TimeoutError("late"))
+        work.run("agent", "manager", {names.AGENT_NAME: "manager"})
+        points = captured.points()
+
+    point = {names.OPERATION_NAME: "chat", **asked}
+    by_modality = {**point, names.TOKEN_MODALITY: "unknown"}
+    found = [(name, attributes, value) for name, attributes, value in points if name in names.LATEST_METRICS]
+    totals = [(name, attributes, getattr(value, "value", value)) for name, attributes, value in found]
+    for name, figure in (
+        (names.INFERENCE_INPUT, 2_400),
+        (names.INFERENCE_OUTPUT, 160),
+        (names.INFERENCE_CACHED, 2_000),
+        (names.INFERENCE_REASONING, 60),
+    ):
+        assert [(by_modality, figure)] == [(attributes, value) for each, attributes, value in totals if each == name]
+    of_calls = {
+        (name, attributes.get(names.ERROR_TYPE)): (attributes, value.count, value.sum)
+        for name, attributes, value in found
+        if hasattr(value, "count")
+    }
+    assert {
+        (names.CALL_INPUT, None): (point, 2, 2_400),
+        (names.CALL_OUTPUT, None): (point, 2, 160),
+        (names.INFERENCE_FIRST_CHUNK, None): (point, 2, 1.0),
+        (names.INFERENCE_DURATION, None): (point, 2, 2.0),
+        (names.INFERENCE_DURATION, "TimeoutError"): ({**point, names.ERROR_TYPE: "TimeoutError"}, 1, 1.0),
+    } == of_calls
+    there = {name for name, *_ in points}
+    assert names.LATEST_METRICS.keys() <= there
+    assert not names.REPLACED & there
+    assert names.AGENT_DURATION in there

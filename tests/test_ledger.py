@@ -749,3 +749,43 @@ def test_what_has_long_been_waiting_is_not_what_is_newest() -> None:
         ledger.apply(operation(100 + number, at=number * 1_000, session=f"s{number}"))
     assert ["s3", "s4"] == [session_id for session_id, *_ in ledger.recent(2)]
     assert ["s1", "s2", "s3", "s4"] == ledger.sessions()
+
+
+def test_what_is_known_can_be_asked():
+    """Of ids those are known whose records have ended or happened; what is open is not yet."""
+    ledger = Ledger()
+    ledger.apply(operation(1))
+    ledger.apply(operation(2, took=None))
+    ledger.apply(event(3, "agent_switched", from_agent="a", to_agent="b"))
+
+    records = [operation(1), operation(2), event(3, "agent_switched"), operation(4)]
+    assert {records[0].id, records[2].id} == ledger.known(record.id for record in records)
+
+
+def test_what_may_yet_be_part_of_something_else_is_answered_for_meanwhile() -> None:
+    """An ended operation that is told but not applied is in every answer, once, and gone when it is told no more."""
+    failed = operation(1, outcome="error", error_type="Broken", session="s", attributes={names.INPUT_TOKENS: 7})
+    run = operation(2, "agent", "clerk", outcome="error", error_type="Broken", session="s")
+    ledger, recording = Ledger(), Recording(failed, run, operation(3, took=None, session="s"))
+    ledger.apply(operation(4, session="s", attributes={names.INPUT_TOKENS: 5}))
+    before = ledger.total()
+    ledger.attend(recording.under_way)
+
+    for _ in range(2):
+        metrics = ledger.session_metrics("s")
+        assert (2, 1, 12, 1, 1) == (
+            metrics.total_requests,
+            metrics.failed_requests,
+            metrics.total_prompt_tokens,
+            metrics.agent_runs,
+            metrics.active_requests,
+        )
+        assert ({"clerk": {"Broken": 1}}, {"Broken": 1}) == (metrics.errors_by_agent, metrics.llm_errors)
+    assert [identifier(3)] == [open_.id for open_ in ledger.open_operations()]
+    assert 1 == ledger.stats()["open_operations"]
+    assert 1 == len(ledger.audit_log(event_type="agent_error"))
+    recording.open = []
+    assert before == ledger.total()
+    for each in (failed, run):
+        ledger.apply(each)
+    assert 2 == ledger.total().total_requests

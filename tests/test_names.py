@@ -111,8 +111,43 @@ def test_every_constant_is_in_a_table() -> None:
         names.CUSTOM,
         names.MODEL_DETAILS,
         names.MODEL_EXCEPTION,
+        names.LATEST,
+        names.LATEST_VARIABLE,
     }
-    assert constants - outside == names.ATTRIBUTES.keys() | names.METRICS.keys()
+    assert constants - outside == names.ATTRIBUTES.keys() | names.METRICS.keys() | names.LATEST_METRICS.keys()
+
+
+def test_the_newest_metrics_are_those_of_the_conventions() -> None:
+    """The second column has the instruments, units, buckets and attributes agreed on, in the place of what is gone."""
+    agreed = CONVENTIONS["latest metrics"]
+    spread = {
+        name: None if metric["buckets"] is None else [first * factor**n for n in range(count)]
+        for name, metric in agreed["metrics"].items()
+        for first, factor, count in [metric["buckets"] or (0, 0, 0)]
+    }
+
+    assert {
+        name: (metric["instrument"], metric["unit"], metric["attributes"]) for name, metric in agreed["metrics"].items()
+    } == {
+        name: (metric.instrument, metric.unit, sorted(metric.attributes))
+        for name, metric in names.LATEST_METRICS.items()
+    }
+    for name, metric in names.LATEST_METRICS.items():
+        assert spread[name] == (None if metric.buckets is None else pytest.approx(list(metric.buckets)))
+    assert agreed["instead of"] == sorted(names.REPLACED)
+    newest, released = names.metrics_of(latest=True), names.metrics_of(latest=False)
+    assert released == names.METRICS
+    assert newest.keys() == released.keys() - names.REPLACED | names.LATEST_METRICS.keys()
+    assert not names.LATEST_METRICS.keys() & released.keys()
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [("", False), ("http", False), ("http,gen_ai_latest_experimental", True), (" gen_ai_latest_experimental ", True)],
+)
+def test_the_newest_are_asked_for_by_the_standard_variable(said: str, wanted: bool) -> None:  # noqa: FBT001 - a row
+    """One word among those of other conventions asks for them; without it nothing changes."""
+    assert wanted == names.latest_wanted(said)
 
 
 # ------------------------------------------------------------------------------------------------------- the wire

@@ -149,14 +149,15 @@ def test_metric_points_arrive_with_their_numbers(receiver: OtlpReceiver, protoco
 
     points = {point.metric: point for point in receiver.metrics}
     assert points == {
-        "trips": ReceivedPoint("trips", "{trip}", "sum", {"to": "Ulm"}, "road", value=3),
-        "fuel": ReceivedPoint("fuel", "l", "gauge", {}, "road", value=40.5),
+        "trips": ReceivedPoint("trips", "{trip}", "sum", {"to": "Ulm"}, "road", dict(RESOURCE.attributes), value=3),
+        "fuel": ReceivedPoint("fuel", "l", "gauge", {}, "road", dict(RESOURCE.attributes), value=40.5),
         "delay": ReceivedPoint(
             "delay",
             "s",
             "histogram",
             {"road": "B10"},
             "road",
+            dict(RESOURCE.attributes),
             count=4,
             sum=21.0,
             bounds=(1.0, 5.0),

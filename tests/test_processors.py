@@ -7,12 +7,20 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry import baggage
 from opentelemetry import context as otel
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 
 from support.programs import Programs
 from tachograph import names, runtime, session
@@ -87,6 +95,29 @@ def test_foreign_spans_carry_the_ids_from_their_start(captured: Capture, where: 
     assert expected == stamped(witness.seen[-1]) == stamped(span.attributes)
 
 
+@pytest.mark.parametrize(
+    ("sampler", "said"),
+    [
+        (ALWAYS_ON, None),
+        (ParentBased(ALWAYS_ON), None),
+        (TraceIdRatioBased(1), "TraceIdRatioBased{1}"),
+        (ParentBased(TraceIdRatioBased(1)), "ParentBased{root:TraceIdRatioBased{1},"),
+    ],
+)
+def test_spans_of_ours_say_who_leaves_others_out(sampler: Sampler, said: str | None) -> None:
+    """Where a sampler leaves spans out those it leaves in say so, so that whoever reads them knows; theirs do not."""
+    with capture(sampler=sampler) as captured:
+        with session("s"):
+            captured.runtime.recorder.end(captured.runtime.recorder.begin(Start("agent", "a")))
+            foreign(captured).start_span("SELECT").end()
+        ours, theirs = captured.spans
+
+    found = (ours.attributes or {}).get(names.SAMPLER)
+    assert found is said is None or str(found).startswith(str(said))
+    assert names.SAMPLER not in (theirs.attributes or {})
+    assert all(names.SAMPLER not in record.attributes for record in captured.spans_only.records())
+
+
 def test_what_the_program_says_itself_stays(captured: Capture) -> None:
     """An id that the program set on its span, when it started it or later, is not overwritten."""
     captured.runtime.providers.tracer()
@@ -110,6 +141,20 @@ def test_the_context_a_span_is_started_in_decides(captured: Capture) -> None:
     foreign(captured).start_span("here", context=context).end()
 
     assert [{}, IDS] == [stamped(span.attributes) for span in captured.spans]
+
+
+def test_a_request_from_another_service_is_stamped_by_its_baggage(captured: Capture) -> None:
+    """Where nothing is named here, the span of a request that is served has the ids that came with it."""
+    captured.runtime.providers.tracer()
+    context = otel.Context()
+    for name, value in IDS.items():
+        context = baggage.set_baggage(name, value, context)
+    foreign(captured).start_span("GET /", context=context).end()
+    with inside("session"):
+        other = baggage.set_baggage(names.SESSION_ID, "theirs")
+        foreign(captured).start_span("GET /", context=other).end()
+
+    assert [IDS, IDS] == [stamped(span.attributes) for span in captured.spans]
 
 
 def test_a_foreign_span_inside_a_conversation_says_so(captured: Capture) -> None:
@@ -363,3 +408,19 @@ def test_a_second_provider_is_stamped_as_well() -> None:
 
         assert {names.SESSION_ID: "s"} == stamped(span.attributes)
     provider.shutdown()
+
+
+def test_a_call_in_one_on_another_provider_is_counted_once(captured: Capture) -> None:
+    """Spans of several providers may be in each other: what waits, waits for all of them."""
+    captured.runtime.providers.tracer()
+    other = TracerProvider(shutdown_on_exit=False)
+    captured.runtime.providers._stamp(other)
+    call = {names.OPERATION_NAME: "chat", names.REQUEST_MODEL: "m"}
+    with foreign(captured).start_as_current_span("outer") as outer:
+        with other.get_tracer("sdk").start_as_current_span("inner", attributes=call):
+            pass
+        assert 1 == captured.ledger.total().total_requests
+        outer.set_attributes(call)
+    other.shutdown()
+
+    assert 1 == captured.ledger.total().total_requests

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import socket
 import sys
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -255,6 +256,52 @@ def _run(directory: Path, when: str, start: str, **variables: str) -> Finished:
     assert 0 == done.code, done.stderr
     assert "Overriding" not in done.stderr
     return done
+
+
+def test_where_signals_go_is_said(tmp_path: Path) -> None:
+    """Each destination is named: the endpoint, the file, the page for Prometheus."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file = str(tmp_path / "out.jsonl")
+    _run(
+        tmp_path,
+        "never",
+        "init",
+        OTEL_TRACES_EXPORTER="otlp,console",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        OTEL_METRICS_EXPORTER="prometheus",
+        OTEL_LOGS_EXPORTER="none",
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+        TACHOGRAPH_OTLP_FILE=file,
+    )
+
+    assert [
+        f"otlp_proto_http to http://127.0.0.1:1, console, {file}",
+        f"prometheus, at 127.0.0.1:{port}, {file}",
+        file,
+    ] == json.loads((tmp_path / "found.json").read_text("utf-8"))["exports"]
+
+
+def test_what_became_of_exports_is_counted(tmp_path: Path) -> None:
+    """What our exporters sent is in the figures about Tachograph itself, by signal; there is nothing where none is."""
+    assert {} == providers()[0].exports()
+    done = Programs(tmp_path).python(
+        """
+        import tachograph
+        from told import tell
+
+        tachograph.init()
+        with tachograph.agent("a"):
+            pass
+        tachograph.events.system_startup()
+        tachograph.runtime.current().providers.flush(30_000)
+        tell(**tachograph.stats()["export"])
+        """,
+        TACHOGRAPH_OTLP_FILE=str(tmp_path / "out.jsonl"),
+    )
+
+    arrived = {"sent": 1, "failed": 0, "dropped": 0, "waiting": 0}
+    assert {"traces": arrived, "metrics": {"sent": 1, "failed": 0}, "logs": arrived} == done.told
 
 
 def test_our_providers_are_flushed_at_the_end(tmp_path: Path) -> None:

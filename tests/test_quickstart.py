@@ -125,12 +125,13 @@ def test_exported_usage_is_the_bill(captured: Capture, server: ScriptedLLM) -> N
     assert exported == measured == server.total_tokens
 
 
-def test_program() -> None:
-    """The program prints answer, summary, audit log, timeline, and a count that equals the bill."""
+def test_program(tmp_path: Path) -> None:
+    """The program prints answer, summary, log, timeline, a count that equals the bill, and where all of it is seen."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "OTEL_"))}
     ran = subprocess.run(
         [sys.executable, str(EXAMPLES / "quickstart.py")],
         env=environ,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -143,3 +144,6 @@ def test_program() -> None:
         assert part in ran.stdout
     billed, counted = re.search(r"billed ([\d,]+) tokens · Tachograph counted ([\d,]+)", ran.stdout).groups()
     assert billed == counted == "21,826"
+    page = tmp_path / "tachograph-quickstart.html"
+    assert page.as_uri() in ran.stdout
+    assert "21,826" in page.read_text("utf-8")

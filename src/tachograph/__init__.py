@@ -130,7 +130,8 @@ def read(place: str | Path | None = None) -> Source:
     """Open recorded sessions, of this program or of others: they answer what the functions here answer, until closed.
 
     Args:
-        place: a store, or a file of OTLP; by default the store of the settings in force.
+        place: a store, a file of OTLP, or a Jaeger (``jaeger://host:16686?since=7d``); by default the store of the
+            settings in force.
 
     Raises:
         SourceError: for a place that cannot be read; it names it and the fix.

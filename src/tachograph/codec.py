@@ -55,12 +55,13 @@ _FIELDS: Final = frozenset(
         names.OUTCOME,
         names.PARENT_ID,
         names.RUN_BY,
+        names.SAMPLER,
         names.SESSION_ID,
         names.SUBJECT,
         names.USER_ID,
     }
 )
-"""Attributes that are fields of the record, so not repeated among its ``attributes``."""
+"""Attributes that are fields of the record or about the span alone, so not among the record's ``attributes``."""
 
 _EVENT_FIELDS: Final = (names.EVENT_ID, names.SESSION_ID, names.CORRELATION_ID, names.USER_ID)
 _ALL_KINDS: Final = get_args(Kind)
@@ -198,7 +199,7 @@ def _sent(value: Any) -> Any:
 def events_from_span(span: ReadSpan) -> Iterator[Event]:
     """The events that were copied onto a span."""
     # Those on an approval's span happened where it was asked for.
-    asked = names.APPROVAL_DECISION in span.attributes
+    asked = span.attributes.get(names.KIND) == "approval" and names.APPROVAL_DECISION in span.attributes
     trace_id = span.trace_id if not asked or span.parent_id is not None else None
     span_id = span.parent_id if asked else span.span_id
     for copy in span.events:

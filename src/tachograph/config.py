@@ -42,6 +42,14 @@ CONFIG_FILE_VARIABLE: Final = "TACHOGRAPH_CONFIG"
 TOKEN_VARIABLE: Final = "TACHOGRAPH_TOKEN"  # noqa: S105 - a variable's name
 """Where ``tachograph serve`` finds its token; no setting, so that it is never shown among them."""
 
+JAEGER_HEADERS_VARIABLE: Final = "TACHOGRAPH_JAEGER_HEADERS"
+"""Headers for a Jaeger that is read, as ``name=value,…``; no setting, as they are secrets of whoever reads."""
+
+OTLP_FILE_VARIABLE: Final = "TACHOGRAPH_OTLP_FILE"
+"""A file of OTLP in JSON to export to; like the variables of OpenTelemetry, which have none for that."""
+
+_NO_SETTINGS: Final = frozenset({CONFIG_FILE_VARIABLE, JAEGER_HEADERS_VARIABLE, OTLP_FILE_VARIABLE, TOKEN_VARIABLE})
+
 
 class ConfigError(ValueError):
     """A setting has a value that cannot be used; the message names it and the fix."""
@@ -372,7 +380,7 @@ class Config:
         for name in arguments.keys() - known.keys() - {"wrap"}:
             problem(f"init({name}=…): no such setting; there are: {', '.join(known)}")
         variables = {setting.variable for setting in known.values()}
-        for variable in sorted(environ.keys() - variables - {CONFIG_FILE_VARIABLE, TOKEN_VARIABLE}):
+        for variable in sorted(environ.keys() - variables - _NO_SETTINGS):
             if variable.startswith("TACHOGRAPH_"):
                 near = difflib.get_close_matches(variable, variables, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(variables))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -9,20 +10,26 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph.codec import events_from_span, operation_from_span
-from tachograph.config import ConfigError
+from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.spans import from_sdk
+from tachograph.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from tachograph.records import Operation
+
 _SIGNALS: Final = ("traces", "metrics", "logs")
 _GRPC_PORT: Final = 4317
+_HOW: Final = {"prometheus": "; pip install 'tachograph[prometheus]'"}
+OTLP_FILE: Final = "otlp_json_file"
+"""Name of the exporter to a file."""
+
 _PROTOCOLS: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -30,7 +37,8 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
     """Exporter names by signal, as the ``OTEL_*`` variables ask for them; nothing where they are silent.
 
     An endpoint alone asks for OTLP. Without a protocol it is gRPC on port 4317 and HTTP everywhere else: what
-    listens on a port is known better than which default a program's version has.
+    listens on a port is known better than which default a program's version has. A file of OTLP, by our own variable,
+    is beside whatever else is asked for.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return {}
@@ -56,6 +64,8 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
                     )
                 name = _PROTOCOLS[protocol.strip()]  # noqa: PLW2901 - the name to look up
             asked.setdefault(signal, []).append(name)
+        if environ.get(OTLP_FILE_VARIABLE):
+            asked.setdefault(signal, []).append(OTLP_FILE)
     return asked
 
 
@@ -70,23 +80,41 @@ def make_exporter(signal: str, name: str) -> Any:
     """An exporter or metric reader by its entry point's name; its own settings it reads from the environment.
 
     Raises:
-        ConfigError: for a name that nothing installed has.
+        ConfigError: for a name that nothing installed has, and for a page or file that cannot be had.
     """
+    if name == OTLP_FILE:
+        return _file_exporter(signal, os.environ[OTLP_FILE_VARIABLE])
     found = list(entry_points(group=f"opentelemetry_{signal}_exporter", name=name))
     if not found:
         known = sorted({point.name for point in entry_points(group=f"opentelemetry_{signal}_exporter")})
         raise ConfigError(
             f"OTEL_{signal.upper()}_EXPORTER={name!r}: no such exporter is installed; there are: "
-            f"{', '.join([*known, 'none'])}"
+            f"{', '.join([*known, 'none'])}{_HOW.get(name, '')}"
         )
+    if name == "prometheus":
+        from tachograph.scraped import ScrapedReader  # noqa: PLC0415 - of an extra
+
+        return ScrapedReader()
     return found[0].load()()
+
+
+def _file_exporter(signal: str, path: str) -> Any:
+    from tachograph.otlp_file import EXPORTERS  # noqa: PLC0415 - loads what encodes OTLP
+
+    path = os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - the program may go elsewhere
+    if os.path.isdir(path) or not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120 - texts all along
+        raise ConfigError(
+            f"{OTLP_FILE_VARIABLE}={path!r} is not usable: expected the path of a file, in a folder that is there"
+        )
+    return EXPORTERS[signal](path)
 
 
 class LedgerSpanExporter(SpanExporter):
     """An in-memory exporter whose spans answer at once: attach it to any provider.
 
-    It reads sessions from spans alone, so it knows what the spans know: nothing that was sampled out, and no
-    event that had no span to be copied onto.
+    It reads sessions from spans alone, ours and those of the dialects in :mod:`tachograph.dialects`, so it knows what
+    the spans know: nothing that was sampled out, and no event that had no span to be copied onto. Spans of others end
+    before those around them; until these have ended, answers are by what is known so far.
 
     Args:
         ledger: take spans into this ledger; by default one of its own.
@@ -96,9 +124,10 @@ class LedgerSpanExporter(SpanExporter):
     def __init__(
         self, ledger: Ledger | None = None, *, prices: Mapping[str, Mapping[str, float]] | None = None
     ) -> None:
-        self._prices = Prices(prices)
         self.ledger = Ledger() if ledger is None else ledger
         self.guard = Guard()
+        self._traces = Traces(prices=Prices(prices))
+        self.ledger.attend(self._undecided)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Take ended spans in: ours, and those of others that are worth a place."""
@@ -113,15 +142,25 @@ class LedgerSpanExporter(SpanExporter):
         span = from_sdk(ended)
         if span is None:
             return
-        operation = operation_from_span(span) or operation_from_foreign(span, self._prices)
+        operation = operation_from_span(span)
         if operation is not None:
             self.ledger.apply(operation)
+        for decided in self._traces.take(span):
+            self.ledger.apply(decided)
         for event in events_from_span(span):
             self.ledger.apply(event)
 
+    def _undecided(self) -> list[Operation]:
+        return self.guard(self._traces.undecided, default=[])
+
     def shutdown(self) -> None:
-        """Nothing to give back; the ledger can still be read."""
+        """Nothing more comes: what waits is decided. The ledger can still be read."""
+        self.guard(self._settle)
+
+    def _settle(self) -> None:
+        for operation in self._traces.rest():
+            self.ledger.apply(operation)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
-        """Nothing is held back."""
+        """Nothing is held back from whoever reads."""
         return True

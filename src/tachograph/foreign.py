@@ -1,171 +1,144 @@
 """Spans of other instrumentations that are worth a place: as operations like our own.
 
-A model call by anybody's GenAI instrumentation is counted as ours are; a database query and an HTTP request have a
-place on the timeline. What such a span says is taken by the names of the conventions, former ones too, and nothing is
-guessed. Neither a statement's text, nor an address beyond its host, nor any content is read.
+An agent run, a model call or a tool call by anybody's instrumentation is counted as ours are; a database query and an
+HTTP request have a place on the timeline. What such a span says :mod:`tachograph.dialects` understands; whether that is
+told of already :mod:`tachograph.repeats` says. Session, request, user and agent are those of what is around, where a
+span does not say; and what a model call does not say of itself, those in it fill in.
 
-Where a span belongs, :mod:`tachograph.processors` has stamped on it when it started; so the same is read in the
-process and from wherever spans were kept.
+What is around a span, :mod:`tachograph.processors` has stamped on it when it started, if it was of ours; what of others
+is around and inside :mod:`tachograph.traces` knows.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from tachograph import names
+from tachograph.dialects import mcp, understood
+from tachograph.dialects.said import IDS
+from tachograph.kin import FILLED_IN, NOTHING, NOWHERE, Around, Told, Within, inside_of
 from tachograph.records import Operation
+from tachograph.repeats import repeats
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tachograph.cost import Prices
-    from tachograph.records import Kind
+    from tachograph.dialects.said import Said
     from tachograph.spans import ReadSpan
 
 UNATTRIBUTED: Final = "unattributed"
 """Session of spans that nobody put into one."""
 
-MODEL_CALLS: Final = frozenset({"chat", "embeddings", "generate_content", "text_completion"})
-"""``gen_ai.operation.name`` of calls to a model."""
-
-_CURRENT: Final = (names.OPERATION_NAME, names.DB_SYSTEM, names.HTTP_METHOD)
-_TELLING: Final = frozenset({*_CURRENT, *(former for former, now in names.FORMER.items() if now in _CURRENT)})
-
-_OF_MODEL: Final = (
-    names.PROVIDER_NAME,
-    names.REQUEST_MODEL,
-    names.REQUEST_STREAM,
-    names.REQUEST_TEMPERATURE,
-    names.REQUEST_TOP_P,
-    names.REQUEST_MAX_TOKENS,
-    names.REQUEST_SEED,
-    names.REQUEST_FREQUENCY_PENALTY,
-    names.REQUEST_PRESENCE_PENALTY,
-    names.RESPONSE_ID,
-    names.RESPONSE_MODEL,
-    names.FINISH_REASONS,
-    names.TIME_TO_FIRST_CHUNK,
-    names.INPUT_TOKENS,
-    names.OUTPUT_TOKENS,
-    names.CACHED_TOKENS,
-    names.REASONING_TOKENS,
-    names.SERVER_ADDRESS,
-    names.SERVER_PORT,
-    names.CONVERSATION_ID,
-)
-_OF_DATABASE: Final = (
-    names.DB_SYSTEM,
-    names.DB_OPERATION,
-    names.DB_COLLECTION,
-    names.SERVER_ADDRESS,
-    names.SERVER_PORT,
-)
-_OF_HTTP: Final = (names.HTTP_METHOD, names.SERVER_ADDRESS, names.SERVER_PORT)
-
-_FOR_TOOLS: Final = frozenset({"tool_call", "tool_calls", "tool_use", "function_call"})
-_VERBS: Final = frozenset(
-    {"ALTER", "BEGIN", "CALL", "COMMIT", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "PRAGMA", "REPLACE"}
-    | {"ROLLBACK", "SELECT", "TRUNCATE", "UPDATE", "UPSERT", "WITH"}
-)
+_STAMPS: Final = (*IDS, names.RUN_BY, names.PARENT_ID, names.COUNTED)
+_NOTHING_SAID: Final[Mapping[str, Any]] = {}
 
 
-def telling(attributes: Mapping[str, Any]) -> bool:
-    """Whether a span with these attributes may be worth a place: all that most spans are asked."""
-    return not _TELLING.isdisjoint(attributes)
+def told(span: ReadSpan) -> Told:
+    """What somebody else's ended span tells by itself."""
+    said = understood(span)
+    stamps = typed({name: span.attributes[name] for name in _STAMPS if name in span.attributes})
+    return Told(
+        span._replace(attributes=_NOTHING_SAID, events=(), status_text=None),
+        said,
+        {**stamps, **{name: said.facts[name] for name in IDS if name in said.facts}} if said is not None else stamps,
+        _error_type(span) if span.failed and said is not None else None,
+    )
 
 
-def is_model_call(attributes: Mapping[str, Any]) -> bool:
-    """Whether these are of a call to a model."""
-    return attributes.get(names.OPERATION_NAME) in MODEL_CALLS
+def told_by_us(span: ReadSpan, operation: Operation) -> Told:
+    """What a span of ours tells those around it."""
+    ours = operation._replace(attributes={})
+    return Told(span._replace(attributes=_NOTHING_SAID, events=(), status_text=None), None, _NOTHING_SAID, None, ours)
 
 
-def operation_from_foreign(span: ReadSpan, prices: Prices | None = None) -> Operation | None:
+def operation_from_foreign(
+    span: ReadSpan, prices: Prices | None = None, around: Around = NOWHERE, within: Within = NOTHING
+) -> Operation | None:
     """The operation that somebody else's ended span tells of; None for ours, and for one that is worth no place.
 
     Args:
         span: it, with what was stamped on it.
         prices: to say what a model call costs.
+        around: what it happened in.
+        within: what happened in it.
     """
-    if span.scope == names.SCOPE or span.end_ns is None or not telling(span.attributes):
+    if span.scope == names.SCOPE or span.end_ns is None:
         return None
-    facts = typed(_in_current_names(span.attributes))
-    found = _kind_and_name(span, facts)
-    if found is None:
+    operation = operation_of(told(span), around, within)
+    return None if operation is None else priced(operation, prices)
+
+
+def priced(operation: Operation, prices: Prices | None) -> Operation:
+    """The same, with what it costs where it is a model call whose price is known."""
+    if operation.kind != "model" or prices is None:
+        return operation
+    amount = prices.amount(operation.attributes, operation.start_ns)
+    if amount is None:
+        return operation
+    return operation._replace(attributes={**operation.attributes, names.COST: amount})
+
+
+def operation_of(tale: Told, around: Around, within: Within) -> Operation | None:
+    """The operation that a span tells of, where that is counted nowhere else."""
+    span, said, stamps, error_type, _ = tale
+    if said is None or said.kind is None or span.end_ns is None or repeats(tale, said, around, within):
         return None
-    kind, name, wanted = found
-    if kind == "other" and names.SESSION_ID not in facts:
+    kind, place = said.kind, inside_of(tale, around)
+    # The client's side of a call has got an answer, whatever that says.
+    refused = within.refused if said.dialect == mcp.NAME else None
+    failed = span.failed or refused is not None
+    more = _more(said, error_type, failed=span.failed, place=place, within=within)
+    if kind == "other" and place.session_id is None:
         return None  # a service's queries in nobody's name would push out what agents did
-    error_type = _error_type(span, facts) if span.failed else None
     return Operation(
         id=span.span_id,
         kind=kind,
-        name=name,
-        session_id=facts.get(names.SESSION_ID) or UNATTRIBUTED,
-        # Where nobody names a request, a model call's is its trace; queries are too many to be requests of their own.
-        correlation_id=facts.get(names.CORRELATION_ID) or (span.trace_id if kind == "model" else ""),
+        name=_name(said, more),
+        session_id=place.session_id or UNATTRIBUTED,
+        # Where nobody names a request it is the trace; queries are too many to be requests of their own.
+        correlation_id=place.correlation_id or ("" if kind == "other" else span.trace_id),
         start_ns=span.start_ns,
         end_ns=max(span.start_ns, span.end_ns),
-        outcome="error" if span.failed else "ok",
-        error_type=error_type,
-        agent=facts.get(names.RUN_BY),
-        parent_id=facts.get(names.PARENT_ID) or span.parent_id,
+        outcome="error" if failed else "ok",
+        error_type=error_type or refused,
+        agent=place.agent or (said.facts.get(names.AGENT_NAME) if kind in _BY_AGENTS else None),
+        parent_id=around.nearest.id if around.nearest else stamps.get(names.PARENT_ID) or span.parent_id,
         trace_id=span.trace_id,
-        user_id=facts.get(names.USER_ID),
+        user_id=place.user_id,
         attributes={
-            **{name: facts[name] for name in wanted if name in facts},
-            **(_more_of_call(facts, span.start_ns, prices) if kind == "model" else {}),
+            names.TOLD_BY: said.dialect,
+            **{name: value for name, value in said.facts.items() if name not in _STAMPS or name in _ALSO_KEPT},
+            **more,
         },
     )
 
 
-def _in_current_names(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    former: dict[str, Any] = {}
-    current: dict[str, Any] = {}
-    # In one go, as the SDK's attributes take their time to say that something is not there.
-    for name, value in attributes.items():
-        now = names.FORMER.get(name)
-        (current if now is None else former)[now or name] = value
-    return {**former, **current}
+_BY_AGENTS: Final = frozenset({"model", "tool"})
+_ALSO_KEPT: Final = frozenset({names.CONVERSATION_ID})
 
 
-def _kind_and_name(span: ReadSpan, facts: dict[str, Any]) -> tuple[Kind, str, tuple[str, ...]] | None:
-    """Kind, name for the views, and the attributes that are kept."""
-    if is_model_call(facts):
-        if facts.get(names.COUNTED):
-            return None
-        return "model", facts.get(names.REQUEST_MODEL) or facts.get(names.RESPONSE_MODEL) or span.name, _OF_MODEL
-    if names.DB_SYSTEM in facts:
-        # Those that do not say the operation call the span by it; a name that is no verb may be anything.
-        if names.DB_OPERATION not in facts and (verb := span.name.partition(" ")[0].upper()) in _VERBS:
-            facts[names.DB_OPERATION] = verb
-        said = (facts.get(names.DB_OPERATION), facts.get(names.DB_COLLECTION))
-        return "other", " ".join(filter(None, said)) or facts[names.DB_SYSTEM], _OF_DATABASE
-    if names.HTTP_METHOD in facts and span.kind == "CLIENT":
-        if names.SERVER_ADDRESS not in facts and (host := _host(facts.get(names.URL))):
-            facts[names.SERVER_ADDRESS] = host
-        return "other", " ".join(filter(None, (facts[names.HTTP_METHOD], facts.get(names.SERVER_ADDRESS)))), _OF_HTTP
-    return None
-
-
-def _host(url: str | None) -> str | None:
-    try:
-        return urlsplit(url or "").hostname
-    except ValueError:
-        return None
-
-
-def _error_type(span: ReadSpan, facts: Mapping[str, Any]) -> str | None:
-    told = (typed(event.attributes).get(names.EXCEPTION_TYPE) for event in span.events)
-    return facts.get(names.ERROR_TYPE) or next(filter(None, told), None)
-
-
-def _more_of_call(call: Mapping[str, Any], start_ns: int, prices: Prices | None) -> dict[str, Any]:
-    """What it costs, and that tools are to be called: at least one in each answer that stopped for it."""
-    amount = None if prices is None else prices.amount(call, start_ns)
-    calls = sum(reason in _FOR_TOOLS for reason in call.get(names.FINISH_REASONS) or ())
+def _more(said: Said, error_type: str | None, *, failed: bool, place: Around, within: Within) -> dict[str, Any]:
+    """What only those around and inside can say."""
+    if said.kind == "model":
+        return {name: within.call[name] for name in FILLED_IN if name in within.call and name not in said.facts}
+    if said.kind != "agent":
+        return {}
     return {
-        **({names.COST: amount} if amount is not None else {}),
-        **({names.RESPONSE_TOOL_CALLS: calls} if calls else {}),
+        **({names.NESTED: True} if place.in_run else {}),
+        **({names.TASK_ID: place.task_id} if place.task_id is not None and not place.in_run else {}),
+        **({names.HANDED_UP: True} if failed and error_type in within.failures else {}),
     }
+
+
+def _name(said: Said, more: Mapping[str, Any]) -> str:
+    if said.kind != "model" or names.REQUEST_MODEL in said.facts or names.RESPONSE_MODEL in said.facts:
+        return said.name
+    return more.get(names.REQUEST_MODEL) or more.get(names.RESPONSE_MODEL) or said.name
+
+
+def _error_type(span: ReadSpan) -> str | None:
+    events = (typed(event.attributes).get(names.EXCEPTION_TYPE) for event in span.events)
+    said = typed({names.ERROR_TYPE: span.attributes.get(names.ERROR_TYPE)})
+    return said.get(names.ERROR_TYPE) or next(filter(None, events), None)

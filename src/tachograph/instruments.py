@@ -19,6 +19,7 @@ from opentelemetry.metrics import CallbackOptions, Observation
 
 from tachograph import names
 from tachograph.series import forget_idle
+from tachograph.tally import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -51,12 +52,20 @@ _MODEL_POINT: Final = (
 )
 
 
+_LATEST_TOKENS: Final = {
+    names.INPUT_TOKENS: (names.INFERENCE_INPUT, names.CALL_INPUT),
+    names.OUTPUT_TOKENS: (names.INFERENCE_OUTPUT, names.CALL_OUTPUT),
+    names.CACHED_TOKENS: (names.INFERENCE_CACHED, None),
+    names.REASONING_TOKENS: (names.INFERENCE_REASONING, None),
+}
+"""By what a call says: the counter, and the histogram of calls."""
+
 _DECIDED: Final = (names.TOOL_NAME, names.APPROVAL_DECISION)
 _PRICED: Final = _MODEL_POINT[:3]
 
 
 class Instruments:
-    """All instruments of :data:`tachograph.names.METRICS`, on one meter.
+    """All instruments of :func:`tachograph.names.metrics_of`, on one meter.
 
     Args:
         meter: a proxy meter is fine; what it makes comes to life when a provider is set.
@@ -64,6 +73,7 @@ class Instruments:
         guard: around the callbacks, which a reader's thread runs.
         sessions: how many sessions have series of their own.
         by_correlation: series per request within a session instead of per session.
+        latest: by the newest GenAI conventions.
         provider: the meter's; without one it is the global one of the moment.
     """
 
@@ -75,6 +85,7 @@ class Instruments:
         *,
         sessions: int,
         by_correlation: bool,
+        latest: bool = False,
         provider: MeterProvider | None = None,
     ) -> None:
         self._ledger = ledger
@@ -86,9 +97,11 @@ class Instruments:
         self._judged: MeterProvider | None = None
         self._collected_first = False
         self._waiting: deque[Operation] = deque()
-        self._writers = {"model": self._model, "tool": self._tool, "agent": self._agent, "approval": self._approval}
+        calls = self._latest_model if latest else self._model
+        self._writers = {"model": calls, "tool": self._tool, "agent": self._agent, "approval": self._approval}
         self._observed: dict[str, Callable[[], Iterable[Observation]]] = {
             names.SESSIONS_ACTIVE: self._active_sessions,
+            names.APPROVALS_PENDING: self._pending,
             names.SWALLOWED: self._swallowed,
             names.EVICTED: self._evicted,
             names.SESSION_REQUESTS: self._per_session(_requests),
@@ -102,7 +115,7 @@ class Instruments:
             names.SESSION_DURATION: self._per_session(lambda m: [(m.processing_duration_ms / 1_000, {})]),
         }
         self._made: dict[str, Any] = {}
-        for metric in names.METRICS.values():
+        for metric in names.metrics_of(latest=latest).values():
             about = {"unit": metric.unit, "description": metric.brief}
             if metric.instrument == "histogram":
                 made: Any = meter.create_histogram(
@@ -156,24 +169,39 @@ class Instruments:
 
     def _model(self, call: Operation, context: Context) -> None:
         facts = call.attributes
-        point: dict[str, Any] = {names.OPERATION_NAME: "chat"}
-        for name in _MODEL_POINT:
-            if name in facts:
-                point[name] = facts[name]
+        point = _point_of(call)
         # Tokens first: their points carry no error type, and what a failed call used is billed too.
         usage = self._made[names.TOKEN_USAGE]
         for name, token_type in ((names.INPUT_TOKENS, "input"), (names.OUTPUT_TOKENS, "output")):
             if name in facts:
                 usage.record(facts[name], {**point, names.TOKEN_TYPE: token_type}, context)
+        self._rest_of_call(call, point, context, names.FIRST_CHUNK, names.MODEL_DURATION)
+
+    def _latest_model(self, call: Operation, context: Context) -> None:
+        facts = call.attributes
+        point = _point_of(call)
+        # Nobody says how many tokens were of pictures or sound.
+        by_modality = {**point, names.TOKEN_MODALITY: "unknown"}
+        for name, (total, of_call) in _LATEST_TOKENS.items():
+            if name in facts:
+                self._made[total].add(facts[name], by_modality, context)
+                if of_call is not None:
+                    self._made[of_call].record(facts[name], point, context)
+        self._rest_of_call(call, point, context, names.INFERENCE_FIRST_CHUNK, names.INFERENCE_DURATION)
+
+    def _rest_of_call(
+        self, call: Operation, point: dict[str, Any], context: Context, first_chunk: str, duration: str
+    ) -> None:
+        facts = call.attributes
         if names.COST in facts:
             self._made[names.SPENT].add(
                 facts[names.COST], {name: point[name] for name in _PRICED if name in point}, context
             )
         if names.TIME_TO_FIRST_CHUNK in facts:
-            self._made[names.FIRST_CHUNK].record(facts[names.TIME_TO_FIRST_CHUNK], point, context)
+            self._made[first_chunk].record(facts[names.TIME_TO_FIRST_CHUNK], point, context)
         if call.outcome == "error":
             point[names.ERROR_TYPE] = call.error_type
-        self._made[names.MODEL_DURATION].record(_span_seconds(call), point, context)
+        self._made[duration].record(_span_seconds(call), point, context)
 
     def _tool(self, call: Operation, context: Context) -> None:
         if call.outcome in ("refused", "waiting") or call.attributes.get(names.HUMAN_WAIT):
@@ -248,12 +276,22 @@ class Instruments:
     def _active_sessions(self) -> Iterable[Observation]:
         yield Observation(self._ledger.stats()["active_sessions"])
 
+    def _pending(self) -> Iterable[Observation]:
+        for tool, decisions in self._ledger.total().hitl.items():
+            # At zero too, once there were any: what is pending no more is to be seen.
+            yield Observation(decisions.get(PENDING, 0), {names.TOOL_NAME: tool})
+
     def _evicted(self) -> Iterable[Observation]:
         yield Observation(sum(self._ledger.stats()["evicted"].values()))
 
     def _swallowed(self) -> Iterable[Observation]:
         for site, count in self._guard:
             yield Observation(count, {names.SWALLOWED_SITE: site})
+
+
+def _point_of(call: Operation) -> dict[str, Any]:
+    facts = call.attributes
+    return {names.OPERATION_NAME: "chat", **{name: facts[name] for name in _MODEL_POINT if name in facts}}
 
 
 def _context_of(operation: Operation) -> Context:

@@ -19,6 +19,7 @@ from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tachograph.guard import Guard
+from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.records import Event, Operation
 from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
 from tachograph.times import moment
@@ -28,9 +29,10 @@ from tachograph.views.timeline import Timeline, timeline_view
 from tachograph.views.totals import Totals, totals_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
+    from tachograph.listing import Wanted
     from tachograph.records import Record
     from tachograph.tap import Tap
     from tachograph.views.audit import Entry
@@ -142,7 +144,8 @@ class Ledger:
         """Ask there as well, whenever somebody reads, for what is under way; for as long as its object lives.
 
         Args:
-            under_way: a method that gives open records. One that is given no more has ended, and was applied before.
+            under_way: a method that gives open records, and ended ones that may yet turn out to be part of others.
+                One that is given no more has ended, and was applied before if it counts.
         """
         self._attended.append(weakref.WeakMethod(under_way))
 
@@ -245,6 +248,11 @@ class Ledger:
             self._history = deque(record for record in self._history if record.session_id != session_id)
             return known
 
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those among the ids of records that the ledger has, of those it had last: applying them changes nothing."""
+        with self._reading():
+            return {id_ for id_ in ids if id_ in self._known}
+
     # ------------------------------------------------------------------------------------------------- reading
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -346,6 +354,12 @@ class Ledger:
         listed = self._listed(deleted=deleted)[::-1]
         return [self.session_metrics(known) for known in listed[offset : None if limit is None else offset + limit]]
 
+    def session_rows(self, wanted: Wanted = NEWEST, *, limit: int | None = None, offset: int = 0) -> Listing:
+        """What a list says of sessions: those wanted, in the order wanted."""
+        if wanted == NEWEST:
+            return Listing([*map(row, self.session_list(limit=limit, offset=offset))], self.session_count())
+        return listing(map(row, self.session_list()), wanted, limit=limit, offset=offset)
+
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():
             # By the moments in the records, not by their arrival: the same for everybody who has them.
@@ -369,7 +383,8 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            return sorted([*self._open.values(), *self._told()], key=lambda open_: (open_.start_ns, open_.id))
+            told = [open_ for open_ in self._told() if open_.end_ns is None]
+            return sorted([*self._open.values(), *told], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""
@@ -385,7 +400,7 @@ class Ledger:
     def stats(self) -> dict[str, Any]:
         """How full the ledger is, and what its bounds have cost."""
         with self._reading():
-            told = self._told()
+            told = [open_ for open_ in self._told() if open_.end_ns is None]
             busy = {session_id for session_id, tally in self._sessions.items() if tally.open}
             busy |= {open_.session_id for open_ in told}
             return {

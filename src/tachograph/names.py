@@ -11,6 +11,7 @@ conventions as of 2026-10 (``gen_ai.*``, no release exists to cite), and our own
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 SCOPE: Final = "tachograph"
@@ -42,6 +43,8 @@ class Metric:
 
 ATTRIBUTES: dict[str, Attribute] = {}
 METRICS: dict[str, Metric] = {}
+LATEST_METRICS: dict[str, Metric] = {}
+"""What the newest GenAI conventions have in the place of some of them; never both at once."""
 
 
 def _attribute(name: str, kind: type, brief: str, *, local: bool = False) -> str:
@@ -101,6 +104,7 @@ SYSTEM_INSTRUCTIONS: Final = _attribute(
 INPUT_MESSAGES: Final = _attribute("gen_ai.input.messages", str, "JSON of the messages sent; captured content")
 OUTPUT_MESSAGES: Final = _attribute("gen_ai.output.messages", str, "JSON of the answer; captured content")
 TOKEN_TYPE: Final = _attribute("gen_ai.token.type", str, "input or output, on token metrics")
+TOKEN_MODALITY: Final = _attribute("gen_ai.token.modality", str, "unknown, on token metrics of the newest conventions")
 
 # ----------------------------------------------------------------------------------------------------- our own
 CORRELATION_ID: Final = _attribute("tachograph.correlation.id", str, "one user request, across agents and traces")
@@ -131,6 +135,9 @@ COUNTED: Final = _attribute(
     "tachograph.model.counted",
     bool,
     "true on others' spans in or around a model call that is counted: they add nothing",
+)
+TOLD_BY: Final = _attribute(
+    "tachograph.told.by", str, "dialect of somebody else's span that it was read from", local=True
 )
 HUMAN_WAIT: Final = _attribute("tachograph.human.wait", bool, "true when the duration is a human's, not a machine's")
 HUMAN_SECONDS: Final = _attribute(
@@ -175,6 +182,9 @@ OPERATION_ID: Final = _attribute("tachograph.operation.id", str, "operation a lo
 EXPORT_GAPS: Final = _attribute(
     "tachograph.export.gaps", tuple, "on the resource of exported records: what of them is not there, in words"
 )
+SAMPLER: Final = _attribute(
+    "tachograph.sampler", str, "who left spans out, where not all are there; on the resource too, by a Collector"
+)
 SWALLOWED_SITE: Final = _attribute("tachograph.guard.site", str, "place in Tachograph where a failure was swallowed")
 AUDIT_WRITER: Final = _attribute("tachograph.audit.writer", str, "name of the writer whose chain a head is of")
 AUDIT_COUNT: Final = _attribute("tachograph.audit.count", int, "entries in the chain up to its head")
@@ -186,8 +196,10 @@ FORMER: Final[dict[str, str]] = {
     "db.sql.table": DB_COLLECTION,
     "db.system": DB_SYSTEM,
     "gen_ai.system": PROVIDER_NAME,
+    "gen_ai.usage.cache_read_input_tokens": CACHED_TOKENS,
     "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
     "gen_ai.usage.prompt_tokens": INPUT_TOKENS,
+    "gen_ai.usage.reasoning_tokens": REASONING_TOKENS,
     "http.method": HTTP_METHOD,
     "http.url": URL,
     "net.peer.name": SERVER_ADDRESS,
@@ -242,6 +254,9 @@ CONTENT_FIELDS: Final = frozenset(
 )
 """Fields of an event's payload that hold what people and programs said: kept here, and sent as names and a digest."""
 
+LIST_FIELDS: Final = frozenset({"managed_agents", "tools", *(f"{name}_names" for name in CONTENT_FIELDS)})
+"""Fields of an event's payload that are lists of texts; some stores have only the JSON of a list."""
+
 # ----------------------------------------------------------------------------------------------------- metrics
 # Buckets of the GenAI conventions, as the released OpenTelemetry helper has them.
 _SECONDS = tuple(0.01 * 2**n for n in range(14))
@@ -257,8 +272,10 @@ def _metric(
     brief: str,
     attributes: tuple[str, ...] = (),
     buckets: tuple[float, ...] | None = None,
+    *,
+    latest: bool = False,
 ) -> str:
-    METRICS[name] = Metric(name, instrument, unit, brief, attributes, buckets)
+    (LATEST_METRICS if latest else METRICS)[name] = Metric(name, instrument, unit, brief, attributes, buckets)
     return name
 
 
@@ -290,6 +307,9 @@ AGENT_ERRORS: Final = _metric(
 )
 APPROVALS: Final = _metric(
     "tachograph.approvals", "counter", "{approval}", "approvals decided or expired", (TOOL_NAME, APPROVAL_DECISION)
+)
+APPROVALS_PENDING: Final = _metric(
+    "tachograph.approvals.pending", "observable_gauge", "{approval}", "approvals nobody has decided yet", (TOOL_NAME,)
 )
 APPROVAL_WAIT: Final = _metric(
     "tachograph.approval.wait.duration",
@@ -351,3 +371,51 @@ SESSION_COST: Final = _metric(
 SESSION_DURATION: Final = _metric(
     "tachograph.session.duration", "observable_gauge", "s", "time outermost agent runs took, summed", _SESSION
 )
+
+# --------------------------------------------------------------------------------------- the newest conventions
+LATEST_VARIABLE: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
+LATEST: Final = "gen_ai_latest_experimental"
+"""The word in it that asks for the metrics of the newest GenAI conventions, which no release has yet."""
+
+
+_newest = partial(_metric, latest=True)
+_BY_MODALITY = (*_MODEL, TOKEN_MODALITY)
+INFERENCE_DURATION: Final = _newest(
+    "gen_ai.client.inference.duration", "histogram", "s", "duration of model calls", (*_MODEL, ERROR_TYPE), _SECONDS
+)
+INFERENCE_FIRST_CHUNK: Final = _newest(
+    "gen_ai.client.inference.time_to_first_chunk", "histogram", "s", "wait for a stream's first chunk", _MODEL, _SECONDS
+)
+INFERENCE_INPUT: Final = _newest(
+    "gen_ai.client.inference.usage.input_tokens", "counter", "{token}", "tokens read, cached ones too", _BY_MODALITY
+)
+INFERENCE_OUTPUT: Final = _newest(
+    "gen_ai.client.inference.usage.output_tokens", "counter", "{token}", "tokens written, in all", _BY_MODALITY
+)
+INFERENCE_CACHED: Final = _newest(
+    "gen_ai.client.inference.usage.cache_read.input_tokens", "counter", "{token}", "tokens cached", _BY_MODALITY
+)
+INFERENCE_REASONING: Final = _newest(
+    "gen_ai.client.inference.usage.reasoning.output_tokens", "counter", "{token}", "tokens of reasoning", _BY_MODALITY
+)
+CALL_INPUT: Final = _newest(
+    "gen_ai.client.inference.operation.input_tokens", "histogram", "{token}", "tokens each call read", _MODEL, _TOKENS
+)
+CALL_OUTPUT: Final = _newest(
+    "gen_ai.client.inference.operation.output_tokens", "histogram", "{token}", "tokens each call wrote", _MODEL, _TOKENS
+)
+
+REPLACED: Final = frozenset({MODEL_DURATION, TOKEN_USAGE, FIRST_CHUNK})
+"""What the newest conventions have no more."""
+
+
+def metrics_of(*, latest: bool) -> dict[str, Metric]:
+    """All metrics there are, by the newest conventions or by those that released libraries and backends use."""
+    if not latest:
+        return METRICS
+    return {**{name: metric for name, metric in METRICS.items() if name not in REPLACED}, **LATEST_METRICS}
+
+
+def latest_wanted(opt_in: str) -> bool:
+    """Whether the variable asks for the newest GenAI conventions; the words in it are of many."""
+    return LATEST in (word.strip() for word in opt_in.split(","))

@@ -13,10 +13,13 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import format_span_id
 
 from tachograph import names
-from tachograph.context import Scope, current
-from tachograph.foreign import is_model_call, telling
+from tachograph.context import Scope, current, from_baggage
+from tachograph.dialects import SESSIONS, of_agents, telling
+from tachograph.dialects.gen_ai import is_model_call
 from tachograph.live import run_of
+from tachograph.open_spans import OpenSpans
 from tachograph.spans import from_sdk
+from tachograph.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +28,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs import ReadWriteLogRecord
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
+    from tachograph.cost import Prices
     from tachograph.guard import Guard
     from tachograph.live import Live
-    from tachograph.spans import ReadSpan
+    from tachograph.records import Operation
 
 
 def _stamps(scope: Scope | None) -> dict[str, str]:
@@ -35,7 +39,7 @@ def _stamps(scope: Scope | None) -> dict[str, str]:
     if scope is None or not (scope.explicit or scope.operation):
         return {}
     stamps = {
-        names.SESSION_ID: scope.session_id,
+        names.SESSION_ID: scope.session_id or None,
         names.CORRELATION_ID: scope.correlation_id,
         names.USER_ID: scope.user_id,
         names.CONVERSATION_ID: scope.conversation_id,
@@ -43,31 +47,62 @@ def _stamps(scope: Scope | None) -> dict[str, str]:
     return {name: value for name, value in stamps.items() if value is not None}
 
 
-class SpanStamp(SpanProcessor):
-    """Stamps spans of others when they start, and hands those on that may be worth a place when they end.
+def _around(context: Context | None) -> Scope | None:
+    """What is around: here, or where the request came from that is served, if that says so in its baggage."""
+    return current(context) or from_baggage(context)
 
-    What the program has set itself stays.
+
+class SpanStamp(SpanProcessor):
+    """Stamps spans of others when they start, and hands on what those that are worth a place tell of.
+
+    That is when they end; where spans of others are still open around them, and may yet turn out to be of the same
+    call, when those do. What the program has set itself stays.
 
     Args:
         guard: around everything, as the program's own thread starts and ends spans.
-        hear: given a span that ended.
-        process_session: gives the session of a model call that nobody put into one.
+        hear: given the operations that spans of others tell of.
+        process_session: gives the session of what nobody put into one.
+        prices: of model calls.
+        beside: one on another provider, spans of which may be around those of this one.
     """
 
     def __init__(
         self,
         guard: Guard,
-        hear: Callable[[ReadSpan], None] | None = None,
+        hear: Callable[[Operation], None] | None = None,
         process_session: Callable[[], str] | None = None,
+        prices: Prices | None = None,
+        beside: SpanStamp | None = None,
     ) -> None:
         self._guard = guard
         self._hear = hear
         self._process_session = process_session
+        self.open: OpenSpans = OpenSpans() if beside is None else beside.open
+        self.traces: Traces = Traces(session=self._session, prices=prices) if beside is None else beside.traces
         self.active = True
+        self.sampler: str | None = None
+        """Who leaves spans out of the provider it is on, if anybody does: said on spans of ours."""
 
     def deafen(self) -> None:
         """Stamp on, perhaps, but hand nothing on any more: a provider outlives who listened."""
+        self.settle()
         self._hear = self._process_session = None
+
+    def settle(self) -> None:
+        """Hand on what still waits, by what is known."""
+        for operation in self.traces.rest():
+            self._told(operation)
+
+    def undecided(self) -> list[Operation]:
+        """What waits, by what is known so far."""
+        return [] if self._hear is None else self.traces.undecided()
+
+    def after_fork(self) -> None:
+        """Another thread may have held the lock when this process was forked off."""
+        self.traces.after_fork()
+
+    def _session(self) -> str | None:
+        return None if self._process_session is None else self._process_session()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """The SDK started a span."""
@@ -75,17 +110,21 @@ class SpanStamp(SpanProcessor):
             ours = getattr(span.instrumentation_scope, "name", None) == names.SCOPE
             self._guard(self._claim if ours else self._stamp, span, parent_context)
 
-    @staticmethod
-    def _claim(span: Span, parent_context: Context | None) -> None:
+    def _claim(self, span: Span, parent_context: Context | None) -> None:
         """A model call of ours within somebody else's span of the same call: ours counts."""
-        if is_model_call(span.attributes or {}):
-            around = trace.get_current_span(parent_context)
-            if is_model_call(_of_others(around)):
-                around.set_attributes({names.COUNTED: True})
+        if self.sampler is not None:
+            span.set_attribute(names.SAMPLER, self.sampler)
+        around = trace.get_current_span(parent_context)
+        if is_model_call(span.attributes or {}) and is_model_call(_of_others(around)):
+            around.set_attributes({names.COUNTED: True})
+        theirs = self.open.get(around.get_span_context().span_id)
+        if theirs is not None:
+            theirs.awaited = True
+            theirs.await_all()
 
     def _stamp(self, span: Span, parent_context: Context | None) -> None:
         present = span.attributes or {}
-        scope = current(parent_context)
+        scope = _around(parent_context)
         operation: Live | None = None if scope is None else scope.operation
         around = trace.get_current_span(parent_context)
         theirs = _of_others(around)
@@ -95,27 +134,64 @@ class SpanStamp(SpanProcessor):
             stamps |= _place(operation, None if in_their_call else around)
         if in_their_call or (operation is not None and operation.kind == "model"):
             stamps[names.COUNTED] = True
+        begun = self.open.begun(
+            span.get_span_context().span_id,
+            around.get_span_context().span_id,
+            session=names.SESSION_ID in stamps or not SESSIONS.isdisjoint(present),
+        )
         if names.SESSION_ID not in stamps:
-            if in_their_call and names.SESSION_ID in theirs:
+            if names.SESSION_ID in theirs and (in_their_call or of_agents(present)):
                 stamps[names.SESSION_ID] = theirs[names.SESSION_ID]
-            elif self._process_session is not None and is_model_call(present):
+            elif self._process_session is not None and not begun.session and of_agents(present):
                 stamps[names.SESSION_ID] = self._process_session()
+                begun.session = True
         for name, value in stamps.items():
             if name not in present:
                 span.set_attribute(name, value)
 
     def on_end(self, span: ReadableSpan) -> None:
         """The SDK ended a span."""
-        hear = self._hear
-        if hear is not None and self.active:
-            self._guard(self._ended, span, hear)
+        self._guard(self._ended, span)
 
-    @staticmethod
-    def _ended(span: ReadableSpan, hear: Callable[[ReadSpan], None]) -> None:
-        if getattr(span.instrumentation_scope, "name", None) != names.SCOPE and telling(span.attributes or {}):
-            read = from_sdk(span)
-            if read is not None:
-                hear(read)
+    def _ended(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is None:
+            return
+        if getattr(span.instrumentation_scope, "name", None) == names.SCOPE:
+            # Ours are told of elsewhere; spans of others that are around one are to know of it.
+            if span.parent is not None and self.open.get(span.parent.span_id) is not None and self._listens():
+                self._take(span, top=False)
+            return
+        begun = self.open.ended(context.span_id)
+        tells = telling(span.attributes or {})
+        if not self._listens() or not (tells or (begun is not None and begun.awaited)):
+            return
+        above = None if begun is None else begun.around()
+        if begun is not None and above is not None:
+            begun.await_all()
+        self._take(span, top=above is None)
+
+    def _listens(self) -> bool:
+        return self.active and self._hear is not None
+
+    def _take(self, span: ReadableSpan, *, top: bool) -> None:
+        read = from_sdk(span)
+        if read is not None:
+            for operation in self.traces.take(read, top=top):
+                self._told(operation)
+
+    def _told(self, operation: Operation) -> None:
+        hear = self._hear
+        if hear is not None:
+            self._guard(hear, operation)
+
+    def shutdown(self) -> None:
+        """The provider ends, and with it what waits."""
+        self._guard(self.settle)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Nothing is held back; where that is not said, older SDKs flush no processor that comes after."""
+        return True
 
 
 def _of_others(span: trace.Span) -> Any:
@@ -150,7 +226,7 @@ class LogStamp(LogRecordProcessor):
             return
         record = log_record.log_record
         attributes = record.attributes
-        for name, value in _stamps(current(record.context)).items():
+        for name, value in _stamps(_around(record.context)).items():
             if attributes is not None and name not in attributes:
                 attributes[name] = value  # type: ignore[index]  # the SDK makes it a mutable mapping
 

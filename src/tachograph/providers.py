@@ -10,18 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from tachograph import names
-from tachograph.config import ConfigError
-from tachograph.exporters import asked_exporters, make_exporter
+from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
+from tachograph.exporters import OTLP_FILE, asked_exporters, make_exporter
 from tachograph.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
     from tachograph.config import Config
     from tachograph.guard import Guard
+    from tachograph.outbox import CountedMetrics, Outbox
     from tachograph.processors import SpanStamp
 
+_LEAST_MS: Final = 100.0
 _MAX_EARLY: Final = 1_000
 """Log events kept for a provider that is still to appear."""
 
@@ -74,12 +77,13 @@ class Providers:
         self._on_joined = joined
         self._span_stamp = span_stamp
         self._private: trace.TracerProvider | None = None
+        self._ears: list[SpanStamp] = []
         self.after_fork()
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._built: list[Any] = []
+        self._exports: dict[str, list[Outbox | CountedMetrics]] = {}
         self._stamps: list[Any] = []
-        self._ears: list[SpanStamp] = []
         # A logger of the API comes to life when a provider is set.
         self._logger = _logs.get_logger(names.SCOPE, VERSION, logger_provider)
         self._early: list[LogRecord] = []
@@ -158,6 +162,7 @@ class Providers:
         self._ears.append(stamp)
         if provider is not self._private:
             self._on_joined()
+        stamp.sampler = _sampler(provider)
 
     # --------------------------------------------------------------------------------------------- building ours
     def _build(self) -> None:
@@ -183,9 +188,11 @@ class Providers:
                 self._complain(f"{signal} are not exported: {error}")
 
     def _build_traces(self, exporters: Sequence[Any]) -> None:
+        from tachograph.outbox import SpanOutbox  # noqa: PLC0415 - loads all of the SDK
+
         provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
         for exporter in exporters:
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+            provider.add_span_processor(SpanOutbox(self._outbox("traces", exporter, "OTEL_BSP")))
         trace.set_tracer_provider(provider)
         self._built.append(provider)
 
@@ -193,18 +200,24 @@ class Providers:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
         from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader  # noqa: PLC0415
 
-        readers = [
-            exporter if isinstance(exporter, MetricReader) else PeriodicExportingMetricReader(exporter)
-            for exporter in exporters
-        ]
+        from tachograph.outbox import CountedMetrics  # noqa: PLC0415 - loads all of the SDK
+
+        readers: list[MetricReader] = []
+        for exporter in exporters:
+            if isinstance(exporter, MetricReader):
+                readers.append(exporter)
+            else:
+                counted = CountedMetrics(exporter)
+                self._exports.setdefault("metrics", []).append(counted)
+                readers.append(PeriodicExportingMetricReader(counted))
         provider = MeterProvider(readers, resource=self._resource(), shutdown_on_exit=False)
         metrics.set_meter_provider(provider)
         self._built.append(provider)
 
     def _build_logs(self, exporters: Sequence[Any]) -> None:
         from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
-        from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
+        from tachograph.outbox import LogOutbox  # noqa: PLC0415
         from tachograph.processors import LogStamp  # noqa: PLC0415
 
         provider = LoggerProvider(resource=self._resource(), shutdown_on_exit=False)
@@ -212,15 +225,40 @@ class Providers:
         provider.add_log_record_processor(stamp)  # first: the exporters' come after
         self._stamps.append(stamp)
         for exporter in exporters:
-            provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+            provider.add_log_record_processor(LogOutbox(self._outbox("logs", exporter, "OTEL_BLRP")))
         _logs.set_logger_provider(provider)
         self._built.append(provider)
+
+    def _outbox(self, signal: str, exporter: Any, prefix: str) -> Outbox:
+        from tachograph.outbox import Bounds, Outbox  # noqa: PLC0415 - loads all of the SDK
+
+        def overflowing() -> None:
+            self._complain(
+                f"{signal} come faster than they can be sent, or nobody takes them: some are dropped, "
+                "and counted in tachograph.stats()['export']"
+            )
+
+        bounds = Bounds.of(os.environ, prefix, self._complain)
+        outbox = Outbox(exporter, bounds, self._guard, lambda: self._guard(overflowing))
+        self._exports.setdefault(signal, []).append(outbox)
+        return outbox
+
+    def exports(self) -> dict[str, dict[str, int]]:
+        """What became of what our exporters were given, by signal: sent, failed, dropped, waiting. Metrics: exports."""
+        found: dict[str, dict[str, int]] = {}
+        for signal, exports in self._exports.items():
+            counts = found.setdefault(signal, {})
+            for export in exports:
+                for what, count in export.stats().items():
+                    counts[what] = counts.get(what, 0) + count
+        return found
 
     def _resource(self) -> Resource:
         resource = Resource.create()
         if str(resource.attributes.get("service.name", "")).startswith("unknown_service"):
             resource = resource.merge(Resource({"service.name": self._config.service_name or program_name()}))
-        return resource
+        # Newer SDKs make the instance's id themselves, anew in a process that is forked off.
+        return resource if _INSTANCE in resource.attributes else _OfProcess(dict(resource.attributes))
 
     # -------------------------------------------------------------------------------------------------- the end
     @property
@@ -240,18 +278,42 @@ class Providers:
             stamp.active = False
         self._deafen()
         built, self._built = self._built, []
-        for provider in built:
-            self._guard(provider.shutdown)
+        if built:
+            self._guard(self._end, built)
+
+    def _end(self, built: list[Any]) -> None:
+        from tachograph.outbox import TO_END, Outbox  # noqa: PLC0415 - loaded, where something was built
+
+        until = time.monotonic() + TO_END
+        for outbox in (export for exports in self._exports.values() for export in exports):
+            if isinstance(outbox, Outbox):
+                outbox.stop(until)  # all at once, before anybody is waited for
+        # Metrics first: their reader sends a last time itself, in what is left of the time.
+        for provider in sorted(built, key=lambda each: not hasattr(each, "get_meter")):
+            if hasattr(provider, "get_meter"):
+                left = max(_LEAST_MS, 1_000 * (until - time.monotonic()))
+                self._guard(provider.shutdown, left)
+            else:
+                self._guard(provider.shutdown)
 
     def after_fork(self) -> None:
         """A child process: make the lock anew, as another thread may have held it."""
         self._lock = threading.Lock()
+        for ear in self._ears:
+            ear.after_fork()
+
+    def settle(self) -> None:
+        """Hear of what waits for spans that have not ended: they will not be heard of."""
+        for ear in self._ears:
+            self._guard(ear.settle)
 
     def inherit(self, before: Providers) -> None:
         """Answer for the providers that another one has built."""
         self._built += before._built
         self._stamps += before._stamps
-        before._built, before._stamps = [], []
+        for signal, exports in before._exports.items():
+            self._exports.setdefault(signal, []).extend(exports)
+        before._built, before._stamps, before._exports = [], [], {}
         if before._ears:
             before._deafen()
             self.meet()  # so that somebody hears without a break
@@ -280,15 +342,55 @@ class Providers:
             endpoint = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT") or os.environ.get(
                 "OTEL_EXPORTER_OTLP_ENDPOINT", "the exporter's default endpoint"
             )
-            return ", ".join(f"{name} to {endpoint}" if name.startswith("otlp") else name for name in asked)
+            return ", ".join(_shown(name, endpoint) for name in asked)
         if _is_proxy(provider):
             return "nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT to export)"
         return f"the program's own {type(provider).__name__}"
 
 
+class _OfProcess(Resource):
+    """A resource that is another instance in each process, also one that was forked off."""
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        super().__init__(attributes)
+        self._instance: tuple[int, str] = 0, ""
+
+    @property
+    def attributes(self) -> Any:
+        """Those given, and the id of this process."""
+        if self._instance[0] != os.getpid():
+            self._instance = os.getpid(), str(uuid.uuid4())
+        return {**super().attributes, _INSTANCE: self._instance[1]}
+
+
+_INSTANCE: Final = "service.instance.id"
+
+
 def _is_proxy(provider: Any) -> bool:
     """Whether it is the API's stand-in for a provider that nobody has set."""
     return "Proxy" in type(provider).__name__
+
+
+def _shown(name: str, endpoint: str) -> str:
+    if name == OTLP_FILE:
+        return os.environ.get(OTLP_FILE_VARIABLE, name)
+    if name == "prometheus":
+        from tachograph.scraped import place  # noqa: PLC0415 - of an extra, which is there: it was built
+
+        host, port = place(os.environ)
+        return f"prometheus, at {host}:{port}"
+    return f"{name} to {endpoint}" if name.startswith("otlp") else name
+
+
+def _sampler(provider: Any) -> str | None:
+    """Who leaves spans out, by its own description; None where nobody here does."""
+    sampler = getattr(provider, "sampler", None)
+    said = None if sampler is None else str(sampler.get_description())
+    return None if said in _ALL_SPANS else said
+
+
+_LEAVES_NONE_OUT: Final[tuple[Any, ...]] = (ALWAYS_ON, DEFAULT_ON)
+_ALL_SPANS: Final = tuple(sampler.get_description() for sampler in _LEAVES_NONE_OUT)
 
 
 def program_name() -> str:

@@ -20,12 +20,11 @@ from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
 from tachograph.live import Live, hand_up, run_of
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
-from tachograph.tally import expired
+from tachograph.tally import expired, switch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from tachograph.ledger import Ledger
     from tachograph.live import Facts, Start
     from tachograph.records import Kind, Outcome
-    from tachograph.spans import ReadSpan
 
 _WORD = re.compile(r"[\w.:-]{1,100}")
 _WHOLE = True  # an operation that is told of at once, beginning and end
@@ -314,13 +312,16 @@ class Recorder:
             self._guard(self._price, record, facts)
         self.write(record, base)
 
-    def foreign(self, span: ReadSpan) -> None:
-        """Another instrumentation's span ended: what of it is worth a place, to the ledger alone."""
-        record = operation_from_foreign(span, self._prices)
-        if record is not None:
-            self._guard(self._ledger.apply, record)
-            for ended in self.attendance.ended[record.kind]:
-                self._guard(ended, record, _WHOLE)
+    @property
+    def prices(self) -> Prices:
+        """Of model calls."""
+        return self._prices
+
+    def foreign(self, record: Operation) -> None:
+        """What a span of another instrumentation tells of: to the ledger alone."""
+        self._guard(self._ledger.apply, record)
+        for ended in self.attendance.ended[record.kind]:
+            self._guard(ended, record, _WHOLE)
 
     def learn(self, record: Operation) -> None:
         """What another process has ended and written, to our ledger alone."""
@@ -398,6 +399,8 @@ class Recorder:
             scope.user_id,
             plain_payload(payload, self.capturing),
         )
+        if event_type == "agent_switched":
+            self._guard(self._instruments.switched, *switch_of(event.payload), base)
         self.tell(event, base)
 
     # ----------------------------------------------------------------------------------------- OpenTelemetry

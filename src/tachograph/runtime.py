@@ -17,6 +17,7 @@ import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tachograph import names
 from tachograph.approvals import ASKED, DECIDED, Approvals
 from tachograph.attendant import Attendance
 from tachograph.begun import Begun
@@ -34,6 +35,7 @@ from tachograph.lines import Lines
 from tachograph.probes import Hooks
 from tachograph.providers import Providers, program_name
 from tachograph.recorder import Recorder
+from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
 from tachograph.thresholds import Thresholds
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
     from tachograph.attendant import Attendant
     from tachograph.processors import SpanStamp
     from tachograph.records import Operation
-    from tachograph.spans import ReadSpan
     from tachograph.store.keeper import Keeper
     from tachograph.store.writer import Writer
     from tachograph.views.audit import Entry
@@ -111,6 +112,7 @@ class Runtime:
             self.guard,
             sessions=config.metric_sessions,
             by_correlation="correlation" in config.metric_keys,
+            latest=names.latest_wanted(os.environ.get(names.LATEST_VARIABLE, "")),
             provider=meter_provider,
         )
         self.recorder = Recorder(
@@ -141,6 +143,7 @@ class Runtime:
         )
         self.frameworks = Frameworks(self.hooks, self.guard, self.complain, self.clients)
         self.wraps = Wraps(self.hooks, self.guard, self.complain)
+        self._stamp: SpanStamp | None = None
         self.ids_cleaned = 0
         self.misused = 0
         self.offers_summary = False
@@ -152,6 +155,8 @@ class Runtime:
         self._process = os.getpid()
         self._session_id = config.session_id or new_id()
         _fork_aware.add(self)
+        self._ending = _Ending(self)
+        forks.tell(self._ending, self.guard)
 
     def _keeper(self) -> Keeper:
         from tachograph.store.keeper import Keeper  # noqa: PLC0415 - only where a store is asked for
@@ -187,11 +192,15 @@ class Runtime:
     def _span_stamp(self) -> SpanStamp:
         from tachograph.processors import SpanStamp  # noqa: PLC0415 - the SDK is loaded only when somebody uses it
 
-        return SpanStamp(self.guard, self._hear, self.process_session)
+        stamp = SpanStamp(self.guard, self._hear, self.process_session, self.recorder.prices, self._stamp)
+        if self._stamp is None:  # they wait together
+            self._stamp = stamp
+            self.ledger.attend(stamp.undecided)
+        return stamp
 
-    def _hear(self, span: ReadSpan) -> None:
+    def _hear(self, record: Operation) -> None:
         if self.enabled:
-            self.recorder.foreign(span)
+            self.recorder.foreign(record)
 
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
@@ -287,6 +296,7 @@ class Runtime:
         """Unhook everything, end what is open, flush and stop providers that are ours. A second stop does nothing."""
         if self.stopped:
             return
+        self.guard(self.providers.settle)
         self.stopped = True
         self.guard(self.hooks.uninstall)
         self.guard(self.clients.close)
@@ -328,11 +338,38 @@ class Runtime:
             "subscriptions": self.subscriptions.stats(),
             "hooks": sum(1 for hook in self.hooks.rows.values() if hook.hooked),
             "hooks_missing": [hook.label for hook in self.hooks.rows.values() if not hook.hooked],
+            "export": self.providers.exports(),
             "store": None if self.keeper is None else self.keeper.stats(),
             "wraps": {row.label: row.state for row in self.wraps.rows()},
             "wraps_missed": self.wraps.missed(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
+
+
+class _Ending:
+    """Has a child of ``multiprocessing`` end as any other process does, so that what it recorded is sent.
+
+    Args:
+        runtime: of the process it is forked off from, and so its own.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = weakref.ref(runtime)
+
+    def before_fork(self) -> None:
+        """Nothing is to be done then."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing is to be done then."""
+
+    def after_fork_in_child(self) -> None:
+        """That is done for every process, by whatever it is forked off."""
+
+    def close(self) -> None:
+        """The child ends."""
+        runtime = self._runtime()
+        if runtime is not None:
+            runtime.at_exit()
 
 
 _lock = threading.RLock()
@@ -403,6 +440,8 @@ def start(
             same = not any(providers) and not _contradicts(running.config, arguments or {})
             if automatic or same:
                 running.automatic &= automatic
+                if not automatic:  # the program will set no providers any more, and its frameworks look for them now
+                    running.guard(running.providers.tracer)
                 return running
             # What started by itself gives way to a program that says what it wants; one that says two things does not.
             if not running.automatic:

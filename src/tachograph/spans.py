@@ -61,12 +61,16 @@ class ReadLog(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one resource, a process as a rule, reported at once; ``faults`` says what of it cannot be read."""
+    """What one resource, a process as a rule, reported at once.
+
+    ``faults`` says what of it cannot be read; ``refused`` which spans or log records, each of which costs itself only.
+    """
 
     resource: Mapping[str, Any]
     spans: list[ReadSpan]
     logs: list[ReadLog]
     faults: list[str]
+    refused: list[str]
     has_logs: bool
     """Whether it is of the signal that log events travel in."""
 

@@ -24,7 +24,7 @@ from tachograph import names
 from tachograph.cost import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from tachograph.records import Event, Operation
 
@@ -42,7 +42,6 @@ SMALLEST: Final = 10**PLACES
 _MOST: Final = 1e9
 """Dollars that no call costs."""
 
-
 PENDING: Final = "pending"
 EXPIRED: Final = "EXPIRED"
 
@@ -56,6 +55,11 @@ def expired(asked: Operation, moment_ns: int) -> bool:
     """Whether an approval's time was up at a moment."""
     timeout = asked.attributes.get(names.APPROVAL_TIMEOUT)
     return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
+
+
+def switch_of(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Who handed over to whom, by the payload of an ``agent_switched``."""
+    return str(payload.get("from_agent")), str(payload.get("to_agent"))
 
 
 @dataclass(slots=True)
@@ -136,6 +140,8 @@ class Tally:
     tool_errors: dict[str, int] = field(default_factory=dict)
     llm_errors: dict[str, int] = field(default_factory=dict)
     hitl: dict[str, dict[str, int]] = field(default_factory=dict)
+    unsaid: dict[str, int] = field(default_factory=dict)
+    """How often spans of others have not said something."""
     requests: deque[Operation] = field(default_factory=deque)
     evicted_requests: int = 0
     folded_names: int = 0
@@ -157,22 +163,27 @@ class Tally:
         """The counters of this moment, those of what is under way, here and in ``more``, included. To be read only.
 
         Args:
-            more: what is under way elsewhere.
+            more: what is under way elsewhere; or has ended, and may yet turn out to be part of something else.
             moment_ns: when that is, in nanoseconds since the epoch; until then approvals may have expired.
         """
         under_way = {**self.open, **{operation.id: operation for operation in more}}
+        over = [operation for operation in under_way.values() if operation.end_ns is not None]
         if not under_way:
             return self
         # A copy, as the end of an operation will count it whole.
         tally = replace(
             self,
-            open=under_way,
+            open={id_: operation for id_, operation in under_way.items() if operation.end_ns is None},
             agents={name: replace(agent) for name, agent in self.agents.items()},
             tools={name: replace(tool) for name, tool in self.tools.items()},
             switches=dict(self.switches),
             hitl={tool: dict(decisions) for tool, decisions in self.hitl.items()},
         )
-        for operation in under_way.values():
+        if over:
+            tally = _copied(tally)
+            for operation in over:
+                ended(operation, (tally,))
+        for operation in tally.open.values():
             tally.began(operation)
             if operation.kind == "approval":
                 tally.decided(operation.name, EXPIRED if expired(operation, moment_ns) else PENDING)
@@ -182,7 +193,7 @@ class Tally:
         """Something was reported that no operation carries. Once for each."""
         self.seen(event.timestamp_ns, event.user_id)
         if event.type == "agent_switched":
-            self._switch(str(event.payload.get("from_agent")), str(event.payload.get("to_agent")))
+            self._switch(*switch_of(event.payload))
         elif event.type == "session_deleted":
             self.deleted = True
 
@@ -264,6 +275,21 @@ def repeats_operation(event: Event) -> bool:
     return names.OPERATION_ID in event.payload
 
 
+def _copied(tally: Tally) -> Tally:
+    """The counters that the end of an operation adds to, to add to them for one answer."""
+    return replace(
+        tally,
+        models={name: replace(model) for name, model in tally.models.items()},
+        outcomes=dict(tally.outcomes),
+        errors_by_agent={name: dict(types) for name, types in tally.errors_by_agent.items()},
+        recovered_by_agent={name: dict(types) for name, types in tally.recovered_by_agent.items()},
+        tool_errors=dict(tally.tool_errors),
+        llm_errors=dict(tally.llm_errors),
+        unsaid=dict(tally.unsaid),
+        requests=tally.requests.copy(),
+    )
+
+
 # ----------------------------------------------------------------------------------------------- an operation's end
 def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
     """An operation ended, whether or not its start was told. Once for each."""
@@ -279,6 +305,9 @@ def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
         fold(operation, tallies)
 
 
+_TOKENS: Final = (names.INPUT_TOKENS, names.OUTPUT_TOKENS)
+
+
 def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
     facts, took, outcome = call.attributes, call.duration_ns, call.outcome
     prompt, completion = facts.get(names.INPUT_TOKENS) or 0, facts.get(names.OUTPUT_TOKENS) or 0
@@ -289,6 +318,7 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         amount = None
     cost = 0 if amount is None else round(amount * SMALLEST)
     # A call that failed before anything was used costs nothing; of any other we would have to know.
+    untold = names.TOLD_BY in facts and outcome == "ok" and facts.keys().isdisjoint(_TOKENS)
     unpriced = amount is None and (outcome != "error" or names.INPUT_TOKENS in facts or names.OUTPUT_TOKENS in facts)
     for tally in tallies:
         model = tally.models.get(call.name) or tally.entry(tally.models, call.name, ModelTally)
@@ -301,6 +331,8 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         model.priced += amount is not None
         model.unpriced += unpriced
         tally.request_ns += took
+        if untold:
+            tally.count(tally.unsaid, "tokens")
         if streamed:
             tally.streamed += 1
         if with_tools:
@@ -341,6 +373,8 @@ def _agent_ended(run: Operation, tallies: Iterable[Tally]) -> None:
     for tally in tallies:
         agent = tally.run_began(run)
         agent.total_duration_ns += took
+        if names.TOLD_BY in facts:
+            tally.count(tally.unsaid, "runs")
         tally.count(tally.outcomes, outcome or "ok")
         if outcome == "ok":
             agent.success_count += 1

@@ -9,7 +9,8 @@ falls on all of them. Without names everything is measured. OpenInference's pack
   alone, against the same spans and metrics written by hand.
 - whole: the same for the whole process, its exporting thread and a reader that collects every 200 steps included.
 - scaling: step 200 against step 10, replayed without the framework's own work.
-- chunk: each chunk of a stream, against a hand-written pass-through iterator that looks for the same.
+- chunk: each chunk of a stream, against a hand-written pass-through iterator that looks for the same, and against one
+  that also makes its span current while the chunk is made, as it should.
 - slow: wall time of a program whose model takes 300 ms a call, against the program alone.
 - kept: what a store adds to a program that is recorded: each agent step, on the program's thread and in wall time with
   a model that takes 30 ms; against the same without.
@@ -185,9 +186,10 @@ def scaling(rounds: int) -> None:
 
 def chunk(rounds: int) -> None:
     """Each chunk of a stream."""
-    took = medians("chunk", modes_here(*ALL_MODES), rounds)
+    took = medians("chunk", modes_here(*ALL_MODES, "in_its_span"), rounds)
     for mode, value in took.items():
-        row("streamed chunk", mode, f"{value * 1e6:.2f} us", f"{value / took['handwritten']:.2f} x handwritten")
+        ratios = (f"{value / took[base]:.2f} x {base}" for base in ("handwritten", "in_its_span"))
+        row("streamed chunk", mode, f"{value * 1e6:.2f} us", ", ".join(ratios))
 
 
 def slow(rounds: int) -> None:

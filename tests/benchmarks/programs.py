@@ -14,7 +14,7 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import metrics, trace
+from opentelemetry import context, metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -190,7 +190,7 @@ def openinference(tracing: TracerProvider) -> None:
     SmolagentsInstrumentor().instrument(tracer_provider=tracing)
 
 
-def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by hand is written out
+def handwritten(_: TracerProvider, *, in_its_span: bool = False) -> None:  # noqa: C901 - what is written by hand is written out
     """Recorded by hand."""
     tracer, meter = trace.get_tracer("handwritten"), metrics.get_meter("handwritten")
     duration = meter.create_histogram("gen_ai.client.operation.duration", "s")
@@ -239,8 +239,8 @@ def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by h
     class PassThrough:
         """An iterator around another: hands every chunk on, looks for usage, ends the span once.
 
-        It does less than it should: its span is not current while the chunk is made, and its duration counts the
-        time that its consumer takes.
+        It does less than it should: its span is not current while the chunk is made, so that what is recorded within
+        is torn off, and its duration counts the time that its consumer takes.
         """
 
         def __init__(self, inner: Iterator[Any], name: str) -> None:
@@ -277,8 +277,26 @@ def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by h
             first_chunk.record(self.first or 0.0, chat(self.name))
             duration.record(clock() - self.began, chat(self.name))
 
+    class InItsSpan(PassThrough):
+        """The same that does what it should: around each chunk its span is current, and only that time is counted."""
+
+        def __init__(self, inner: Iterator[Any], name: str) -> None:
+            super().__init__(inner, name)
+            self.spent = 0.0
+
+        def __next__(self) -> Any:
+            token = context.attach(trace.set_span_in_context(self.span))
+            began = clock()
+            try:
+                return super().__next__()
+            finally:
+                self.spent += clock() - began
+                context.detach(token)
+
     def generate_stream(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return PassThrough(original_stream(self, *args, **kwargs), self.model_id)
+        return pass_through(original_stream(self, *args, **kwargs), self.model_id)
+
+    pass_through = InItsSpan if in_its_span else PassThrough
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         attributes = {
@@ -304,4 +322,9 @@ def handwritten(_: TracerProvider) -> None:  # noqa: C901 - what is written by h
         setattr(owner, name, function)
 
 
-MODES = {mode.__name__: mode for mode in (none, handwritten, tachograph, stored, openinference)}
+def in_its_span(tracing: TracerProvider) -> None:
+    """Recorded by hand, each chunk of a stream within its span."""
+    handwritten(tracing, in_its_span=True)
+
+
+MODES = {mode.__name__: mode for mode in (none, handwritten, in_its_span, tachograph, stored, openinference)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.programs import PATIENCE, Finished, clean_environment
+from support.programs import PATIENCE, Finished, clean_environment, ended
 from support.records import event, operation
 from support.terminal import COMMAND, on_terminal, run, terminal
 from tachograph.sources import open_source
@@ -162,12 +162,15 @@ def test_following_prints_what_comes_until_interrupted(story):
 def test_following_as_json_is_a_line_each(tmp_path):
     """A store that is not there yet is waited for, and each entry is a line of JSON at once, also in a pipe."""
     path = tmp_path / "new" / "store.db"
-    with subprocess.Popen(
-        [*COMMAND, "audit", "--follow", "--json", "--type", "threshold_exceeded"],
-        env=clean_environment(TACHOGRAPH_STORE=str(path)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with (
+        subprocess.Popen(
+            [*COMMAND, "audit", "--follow", "--json", "--type", "threshold_exceeded"],
+            env=clean_environment(TACHOGRAPH_STORE=str(path)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+        ended(process),
+    ):
         deadline = time.monotonic() + PATIENCE
         while not path.exists() and time.monotonic() < deadline:
             time.sleep(0.01)  # there is nothing to wait on but the file

@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from support.programs import PATIENCE, clean_environment, program
+from support.programs import PATIENCE, clean_environment, ended, program
 from support.terminal import COMMAND, on_terminal, run
 from tachograph.cli import SECTIONS, main
 from tachograph.version import VERSION
@@ -121,12 +121,15 @@ def test_help_loads_next_to_nothing():
 @pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
 def test_a_reader_that_goes_away_is_no_error(story, options):
     """A pipe closed early, as by ``head``, ends a command quietly."""
-    with subprocess.Popen(
-        [*COMMAND, "audit", "--limit", "0", "--from", story, *options],
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    with (
+        subprocess.Popen(
+            [*COMMAND, "audit", "--limit", "0", "--from", story, *options],
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+        ended(process),
+    ):
         process.stdout.close()
 
         assert b"" == process.stderr.read()

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from support.otlp_files import RECORDS, requests, write
+from support.sent import CHAT, as_json, as_protobuf, request, span
 from support.terminal import run, terminal
+from tachograph import names
 
 if TYPE_CHECKING:
     from support.terminal import Terminal
@@ -52,7 +55,7 @@ def test_with_a_token_every_request_sends_it(story, tmp_path, way):
         _, text = shown.end()
 
     assert (401, 200) == (without.status_code, with_it.status_code)
-    assert "Every request must send the token: Authorization: Bearer …" in text
+    assert "A browser asks for the token; every other request must send it: Authorization: Bearer …" in text
     assert TOKEN not in text
 
 
@@ -116,3 +119,63 @@ def test_what_is_not_installed_is_said(story, monkeypatch):
     done = run("serve", "--from", story)
 
     assert (2, True) == (done.code, "pip install 'tachograph[server]'" in done.stderr)
+
+
+def test_it_says_where_otlp_is_taken_in(tmp_path):
+    """The variables it shows are what an exporter needs: what is sent there is in the store that is served."""
+    path = tmp_path / "store.db"
+    with terminal("serve", "--port", "0", columns=200, TACHOGRAPH_STORE=str(path)) as shown:
+        where = address(shown)
+        sent = as_protobuf(request(span(1, {**CHAT, names.SESSION_ID: "theirs"})))
+        answer = httpx.post(
+            f"{where}/v1/traces",
+            content=sent.body,
+            headers={"Content-Type": "application/x-protobuf"},
+            trust_env=False,
+        )
+        shown.process.send_signal(signal.SIGTERM)
+        _, text = shown.end()
+
+    assert 200 == answer.status_code
+    said = f"OTLP is taken in: OTEL_EXPORTER_OTLP_ENDPOINT={where} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    assert said in text.splitlines()
+    done = run("show", "theirs", "--from", str(path), "--json")
+    assert 110 == done.json["total_tokens"]
+
+
+def test_what_is_sent_may_be_kept_in_memory(tmp_path):
+    """With --memory nothing is written, and what was recorded before is not served."""
+    with terminal("serve", "--port", "0", "--memory", columns=200, XDG_DATA_HOME=str(tmp_path)) as shown:
+        where = address(shown)
+        sent = as_json(request(span(1, {**CHAT, names.SESSION_ID: "theirs"})))
+        headers = {"Content-Type": "application/json"}
+        taken = httpx.post(f"{where}/v1/traces", content=sent.body, headers=headers, trust_env=False)
+        shown.process.send_signal(signal.SIGINT)
+        _, text = shown.end()
+
+    assert (200, []) == (taken.status_code, [*tmp_path.iterdir()])
+    assert f"Serving memory at {where}" in text
+
+
+def test_it_may_take_nothing_in(story):
+    """With --no-otlp there is no such endpoint, and nothing is said of one."""
+    with terminal("serve", "--port", "0", "--no-otlp", "--from", story, columns=200) as shown:
+        answer = httpx.post(f"{address(shown)}/v1/traces", json={}, trust_env=False)
+
+    assert (404, False) == (answer.status_code, "OTLP" in shown.shown)
+
+
+def test_a_file_is_served_as_it_is(tmp_path):
+    """To a file of OTLP nothing is added; that is said, and the file is served."""
+    file = write(tmp_path, *requests(*RECORDS))
+    with terminal("serve", "--port", "0", "--from", str(file), columns=300) as shown:
+        answer = httpx.post(f"{address(shown)}/v1/traces", json={}, trust_env=False)
+
+    assert (404, True) == (answer.status_code, "No OTLP is taken in: " in shown.shown)
+
+
+def test_memory_and_a_place_are_two_answers(story):
+    """Where both are asked for, it is said that one is to be given."""
+    done = run("serve", "--memory", "--from", story)
+
+    assert (2, True) == (done.code, "give one of them" in done.stderr)

@@ -36,3 +36,17 @@ def test_the_benchmark_of_the_store_runs() -> None:
     assert lines[0].startswith("stored 2,0")
     assert len(lines) > 40
     assert all(" ms " in line for line in lines[1:])
+
+
+def test_the_benchmark_of_the_receiver_runs() -> None:
+    """Each way to take requests gets a line with its rate and how that is to bare parsing."""
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "receiver.py", "--spans=20", "--requests=3", "--rounds=1"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    lines = done.stdout.splitlines()[1:]
+    assert 5 == len(lines)
+    assert all(line.endswith(" of parsing") and " spans/s " in line for line in lines)

@@ -53,8 +53,14 @@ NEVER_HERE = {
         "only where a store is kept, which test_store.py has",
     ),
     names.ATTEMPTS: "smolagents retries below what is hooked",
+    **dict.fromkeys(
+        (names.DB_SYSTEM, names.DB_OPERATION, names.DB_COLLECTION, names.HTTP_METHOD, names.URL, names.COUNTED),
+        "on others' spans, which test_foreign.py has",
+    ),
     names.REMOTE: "needs a remote executor, and so a network",
     **{row.name: "kept here and never sent" for row in names.ATTRIBUTES.values() if row.local},
+    names.SAMPLER: "only where spans are left out, which test_processors.py has",
+    names.TOKEN_MODALITY: "only by the newest conventions, which test_instruments.py has",
     names.PARENT_ID: "only where the program's own spans are around, which test_codec.py has",
 }
 """Attributes that are declared and that these programs do not bring about, and why."""

@@ -93,3 +93,15 @@ def test_headers_have_a_bound():
                 received += more
         assert b"" == received or received.startswith(b"HTTP/1.1 4")
         assert 200 == client.get("/health").status_code
+
+
+def test_paths_may_have_bounds_of_their_own():
+    """What is taken in elsewhere is as large as it may be there; the same under the path an app is mounted at."""
+    app = FastAPI()
+    app.add_middleware(BodyLimit, size=10, elsewhere={"/large"})
+    app.add_api_route("/large", echo, methods=["POST"])
+    outer = create_like(FastAPI())
+    outer.mount("/mounted", app)
+    with asking(outer) as asks:
+        assert 11 == asks.post("/mounted/large", content=b"x" * 11).json()
+        assert 413 == asks.post("/mounted/larger", content=b"x" * 11).status_code

@@ -21,6 +21,7 @@ from support.stores import Delivery, store_of
 from tachograph import names
 from tachograph.export import otlp_lines
 from tachograph.ledger import Ledger
+from tachograph.listing import NEWEST, Wanted
 from tachograph.sources import open_source
 from tachograph.sources.sqlite import SqliteSource
 from tachograph.store.writer import Writer
@@ -49,6 +50,7 @@ def answers(source: Source) -> dict[str, Any]:
         "session_count": [source.session_count(), source.session_count(deleted=True)],
         "session_list": [figures(metrics) for metrics in source.session_list()],
         "deleted too": [metrics.session_id for metrics in source.session_list(deleted=True)],
+        "session_rows": [source.session_rows(wanted) for wanted in (NEWEST, Wanted(order="total_tokens"))],
         "sessions": source.sessions(),
         "session_metrics": {id_: figures(source.session_metrics(id_)) for id_ in [*ids, "nobody's"]},
         "requests": {request: figures(source.session_metrics(*request)) for request in requests},

@@ -39,6 +39,9 @@ def missing(count: int) -> str:
     return f"spans told of that are not there (sampled out, not ended, or recorded elsewhere): {count}"
 
 
+NO_TOKENS = "model calls told of by spans of others, which do not say how many tokens were used: 1"
+
+
 def foreign(count: int) -> str:
     return f"spans of other instrumentations, which are passed over: {count}"
 
@@ -215,6 +218,31 @@ def test_spans_that_are_told_of_are_missed(tmp_path: Path) -> None:
     assert [missing(2)] == found.total().reasons
 
 
+def test_sampling_is_said_whoever_did_it(tmp_path: Path) -> None:
+    """A session whose spans say that others were left out, or whose Collector says so, is not complete; others are."""
+    ids = [("by-program", "TraceIdRatioBased{0.5}"), ("by-collector", None), ("whole", None)]
+    documents = []
+    for number, (session_id, sampler) in enumerate(ids, 1):
+        (document,) = requests(operation(number, session=session_id), told=False)
+        (resource,) = document["resourceSpans"]
+        if sampler is not None:
+            span = resource["scopeSpans"][0]["spans"][0]
+            span["attributes"].append({"key": names.SAMPLER, "value": {"stringValue": sampler}})
+        if session_id == "by-collector":
+            resource["resource"]["attributes"].append({"key": names.SAMPLER, "value": {"stringValue": "the Collector"}})
+        documents.append(document)
+    found = source(write(tmp_path, *documents))
+
+    said = "spans were left out by sampling, by {}: how many is not known"
+    assert {
+        "by-program": [said.format("TraceIdRatioBased{0.5}"), SPANS_ONLY],
+        "by-collector": [said.format("the Collector"), SPANS_ONLY],
+        "whole": [SPANS_ONLY],
+    } == {session_id: found.session_metrics(session_id).reasons for session_id, _ in ids}
+    assert 3 == len(found.total().reasons)
+    assert all(names.SAMPLER not in record.attributes for record in found.records())
+
+
 def test_a_log_event_tells_of_the_run_it_repeats(tmp_path: Path) -> None:
     """A switch whose run was sampled out is known to be missing, and is not counted from its log event."""
     documents = requests(operation(1, "agent", "a"), event(1, "message_added"), told=False)
@@ -248,7 +276,7 @@ def test_spans_of_others_are_passed_over_and_said(tmp_path: Path) -> None:
 
 def test_model_calls_and_queries_of_others_are_read(tmp_path: Path) -> None:
     """A model call of another scope counts, a query has its entry, and neither is said to be passed over."""
-    documents = requests(operation(1, parent=2), operation(2, session="s"), operation(3, session="s"), told=False)
+    documents = requests(operation(1, session="s"), operation(2, session="s"), operation(3, session="s"), told=False)
     scopes = documents[0]["resourceSpans"][0]["scopeSpans"]
     calls = scopes[0]["spans"]
     ours, call, query = (next(span for span in calls if span["spanId"] == identifier(n)) for n in (1, 2, 3))
@@ -262,7 +290,7 @@ def test_model_calls_and_queries_of_others_are_read(tmp_path: Path) -> None:
     found = source(write(tmp_path, *documents))
 
     assert (2, 1) == (found.session_metrics("s").total_requests, len(found.audit_log(category="system")))
-    assert [SPANS_ONLY] == found.total().reasons
+    assert [NO_TOKENS, SPANS_ONLY] == found.total().reasons
 
 
 def test_a_session_nobody_knows_is_zeros(tmp_path: Path) -> None:

@@ -837,7 +837,14 @@ class System:
 
 
 SYSTEM: tuple[dict[str, Any], ...] = (
-    {"target": "System.process", "as": "task", "name": "=system", "session_id": "session_id", "id": "tasks.0"},
+    {
+        "target": "System.process",
+        "as": "task",
+        "name": "=system",
+        "session_id": "session_id",
+        "id": "tasks.0",
+        "folder": "tasks.1",
+    },
     {
         "target": "System.process",
         "as": "event",

@@ -396,7 +396,7 @@ def sessions(log: Transcript, around: Surroundings) -> None:
         with tachograph.session("chat-1", user_id="ada", conversation=True, propagate=True):
             with tachograph.correlation("request-1"):
                 log.attempt("within", agents[0].run, "go")
-            with around.tracer.start_as_current_span("mine"):
+            with around.tracer.start_as_current_span("mine", attributes={"db.system.name": "sqlite"}):
                 pass
             thread = threading.Thread(target=tachograph.bind(lambda: log.attempt("bound", agents[1].run, "go")))
             thread.start()
@@ -523,6 +523,27 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
 
     for part in (body, told, decided, said, off):
         log.attempt(part.__name__, part)
+
+
+@_program
+def asking_a_human(log: Transcript, _: Surroundings) -> None:
+    """An agent whose first step somebody approves, twice, and whose second waits for somebody: it goes on later."""
+    asked: list[Any] = []
+
+    def ask(_: Any, agent: Any) -> None:
+        asked.append(tachograph.request_approval(tool_name="lookup", call_id=f"call-{len(asked)}"))
+        if len(asked) == 1:
+            asked[0].decide("APPROVE")
+            tachograph.decide("call-0", "REJECT")
+        elif len(asked) == 2:
+            agent.interrupt()
+
+    look = Say(calls=(("lookup", {"key": "a"}),))
+    agent = caller(look, look, answer(), tools=[Lookup()], name="agent", step_callbacks=[ask])
+    log.attempt("stopped", agent.run, "go")
+    asked[-1].decide("APPROVE", decided_by="ada")
+    log.attempt("goes on", lambda: agent.run("go", reset=False))
+    Seen(log, agent)()
 
 
 def shape(name: str) -> Program:

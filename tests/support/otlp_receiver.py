@@ -39,6 +39,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
@@ -109,6 +110,7 @@ class ReceivedPoint:
     type: str
     attributes: Attributes
     scope: str
+    resource: Attributes
     value: int | float | None = None
     count: int = 0
     sum: float = 0.0
@@ -177,12 +179,13 @@ def _logs(request: ExportLogsServiceRequest) -> Iterator[ReceivedLog]:
 
 def _points(request: ExportMetricsServiceRequest) -> Iterator[ReceivedPoint]:
     for group in request.resource_metrics:
+        resource = _attributes(group.resource.attributes)
         for scoped in group.scope_metrics:
             for metric in scoped.metrics:
-                yield from _points_of(metric, scoped.scope.name)
+                yield from _points_of(metric, scoped.scope.name, resource)
 
 
-def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
+def _points_of(metric: Metric, scope: str, resource: Attributes) -> Iterator[ReceivedPoint]:
     match metric.WhichOneof("data"):
         case "histogram":
             for bins in metric.histogram.data_points:
@@ -192,6 +195,7 @@ def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
                     type="histogram",
                     attributes=_attributes(bins.attributes),
                     scope=scope,
+                    resource=resource,
                     count=bins.count,
                     sum=bins.sum,
                     bounds=tuple(bins.explicit_bounds),
@@ -200,19 +204,30 @@ def _points_of(metric: Metric, scope: str) -> Iterator[ReceivedPoint]:
         case "sum" | "gauge" as kind:
             for point in (metric.sum if kind == "sum" else metric.gauge).data_points:
                 value = point.as_int if point.WhichOneof("value") == "as_int" else point.as_double
-                yield ReceivedPoint(metric.name, metric.unit, kind, _attributes(point.attributes), scope, value)
+                yield ReceivedPoint(
+                    metric.name, metric.unit, kind, _attributes(point.attributes), scope, resource, value
+                )
         case kind:
             message = f"the receiver does not read {kind} points (metric {metric.name!r})"
             raise ValueError(message)
 
 
+def received(message: Any) -> list[ReceivedSpan | ReceivedLog | ReceivedPoint]:
+    """What a message of OTLP says, a request or a line of a file."""
+    if hasattr(message, "resource_spans"):
+        return list(_spans(message))
+    return list(_logs(message) if hasattr(message, "resource_logs") else _points(message))
+
+
 class _GrpcService(TraceServiceServicer, MetricsServiceServicer, LogsServiceServicer):
     """All three OTLP services: the one method they share tells the signals apart by the message's type."""
 
-    def __init__(self, take: Callable[[Any], Any]) -> None:
+    def __init__(self, take: Callable[[Any], Any], hear: Callable[[dict[str, str]], None]) -> None:
         self._take = take
+        self._hear = hear
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the generated servicer's own
+        self._hear(dict(context.invocation_metadata()))
         try:
             return self._take(request)
         except ValueError as error:
@@ -224,11 +239,13 @@ class _HttpHandler(BaseHTTPRequestHandler):
 
     timeout = 5
 
-    def __init__(self, take: Callable[[Any], Any], *args: Any) -> None:
+    def __init__(self, take: Callable[[Any], Any], hear: Callable[[dict[str, str]], None], *args: Any) -> None:
         self._take = take
+        self._hear = hear
         super().__init__(*args)
 
     def do_POST(self) -> None:
+        self._hear({name.lower(): value for name, value in self.headers.items()})
         length = self.headers.get("Content-Length")
         if length is None:
             status, answer = HTTPStatus.LENGTH_REQUIRED, b"a body of unstated length is not read here"
@@ -257,10 +274,26 @@ class _HttpHandler(BaseHTTPRequestHandler):
         """Keep the test output quiet."""
 
 
-class OtlpReceiver:
-    """Both servers, on ports of the system's choosing, for the length of a `with` block."""
+@dataclass(frozen=True)
+class Tls:
+    """What servers show, and the authority whose certificates their clients are to show; all of it PEM."""
 
-    def __init__(self) -> None:
+    key: bytes
+    certificate: bytes
+    authority: bytes
+    for_http: ssl.SSLContext
+
+
+class OtlpReceiver:
+    """Both servers, on ports of the system's choosing, for the length of a `with` block.
+
+    Args:
+        tls: speak TLS, with clients that show certificates.
+    """
+
+    def __init__(self, tls: Tls | None = None) -> None:
+        self._tls = tls
+        self._headers: list[dict[str, str]] = []
         self.http_endpoint = ""
         self.grpc_endpoint = ""
         self._changed = threading.Condition()
@@ -306,6 +339,16 @@ class OtlpReceiver:
         with self._changed:
             return list(self._requests)
 
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        """Return the headers, or gRPC's metadata, of the requests so far, oldest first (a copy)."""
+        with self._changed:
+            return list(self._headers)
+
+    def _hear(self, headers: dict[str, str]) -> None:
+        with self._changed:
+            self._headers.append(headers)
+
     def wait_for(self, predicate: Callable[[], T], timeout: float = 10) -> T:
         """Return what `predicate()` gives once that is true; raise TimeoutError if it never is."""
         with self._changed:
@@ -317,26 +360,39 @@ class OtlpReceiver:
             return found
 
     def _start_http(self, opening: ExitStack) -> None:
-        server = ThreadingHTTPServer((LOOPBACK, 0), partial(_HttpHandler, self._take))
+        server = ThreadingHTTPServer((LOOPBACK, 0), partial(_HttpHandler, self._take, self._hear))
+        if self._tls is not None:
+            # The handshake with a client is its own thread's, so that a bad one keeps nobody waiting.
+            server.socket = self._tls.for_http.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+            server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a bad handshake is no news
         server.daemon_threads = False  # closing the server then waits for the requests it is answering
         opening.callback(server.server_close)
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, name="otlp-http")
         serving.start()
         opening.callback(serving.join)
         opening.callback(server.shutdown)
-        self.http_endpoint = f"http://{LOOPBACK}:{server.server_address[1]}"
+        scheme = "http" if self._tls is None else "https"
+        self.http_endpoint = f"{scheme}://{LOOPBACK}:{server.server_address[1]}"
 
     def _start_grpc(self, opening: ExitStack) -> None:
         workers = opening.enter_context(ThreadPoolExecutor(max_workers=4, thread_name_prefix="otlp-grpc"))
         server = grpc.server(workers)
-        service = _GrpcService(self._take)
+        service = _GrpcService(self._take, self._hear)
         add_TraceServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         add_MetricsServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
         add_LogsServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-        port = server.add_insecure_port(f"{LOOPBACK}:0")
+        if self._tls is None:
+            port = server.add_insecure_port(f"{LOOPBACK}:0")
+        else:
+            pair = (self._tls.key, self._tls.certificate)
+            credentials = grpc.ssl_server_credentials([pair], self._tls.authority, require_client_auth=True)
+            port = server.add_secure_port(f"{LOOPBACK}:0", credentials)
         server.start()
+        scheme = "http" if self._tls is None else "https"
         opening.callback(lambda: server.stop(grace=1).wait())
-        self.grpc_endpoint = f"http://{LOOPBACK}:{port}"
+        self.grpc_endpoint = f"{scheme}://{LOOPBACK}:{port}"
 
     def _take(
         self, request: ExportTraceServiceRequest | ExportLogsServiceRequest | ExportMetricsServiceRequest

@@ -145,6 +145,15 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1", "NO_COLOR": "1", **variables}
 
 
+@contextlib.contextmanager
+def ended(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """It has ended afterwards, whatever fails; Popen itself would wait for it."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 class Programs:
     """Programs in one directory, which is also their working directory.
 

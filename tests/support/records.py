@@ -135,6 +135,7 @@ FIELD_ATTRIBUTES = frozenset(
         names.OUTCOME,
         names.PARENT_ID,
         names.RUN_BY,
+        names.SAMPLER,
         names.SESSION_ID,
         names.SUBJECT,
         names.USER_ID,
@@ -202,11 +203,13 @@ def writings(draw: st.DrawFn) -> Written:
 
 
 payloads = st.dictionaries(
-    st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8),
+    st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=8).filter(
+        lambda name: name not in names.CONTENT_FIELDS
+    ),
     st.one_of(_texts, st.booleans(), st.integers(-(2**63), 2**63 - 1), _floats),
     max_size=4,
 )
-"""What an event may say that a span can hold."""
+"""What an event may say that a span can hold and that is sent as it is."""
 
 
 @st.composite

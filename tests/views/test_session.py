@@ -405,3 +405,23 @@ def test_the_figures_given_are_a_copy() -> None:
         ledger.session_metrics("s").outcomes,
         ledger.session_metrics("s").agents[AGENTS[0]]["count"],
     ) == ({"ok": 1}, 1)
+
+
+def test_what_spans_of_others_do_not_say_is_said() -> None:
+    """Figures are not complete where others told of an agent's run, or of a call without its tokens."""
+    theirs = {names.TOLD_BY: "gen_ai"}
+    known = ledger_of([operation(1, attributes={**theirs, names.INPUT_TOKENS: 1}), operation(2)])
+    unknown = ledger_of(
+        [
+            operation(1, attributes=theirs),
+            operation(2, outcome="error", attributes=theirs),
+            operation(3, "agent", "clerk", attributes=theirs),
+        ]
+    )
+
+    assert (True, []) == (known.session_metrics("s").complete, known.total().reasons)
+    assert not unknown.session_metrics("s").complete
+    assert [
+        "agent runs told of by spans of others, which do not say who was switched to or what humans decided: 1",
+        "model calls told of by spans of others, which do not say how many tokens were used: 1",
+    ] == unknown.total().reasons

@@ -39,6 +39,7 @@ SECTIONS: Final[dict[str, dict[str, Known]]] = {
         "show": Known("show", "show", "Show what a session did, used and cost, and what went wrong."),
         "timeline": Known("timeline", "timeline", "Draw what happened when, and inside what."),
         "audit": Known("audit", "audit", "Print who did, asked and decided what; follow or verify it."),
+        "report": Known("report", "report", "Write a session's page to a file, to send or to print."),
         "compare": Known("compare", "compare", "Put two sessions side by side; fail when figures grew too much."),
     },
     "Keep": {
@@ -47,7 +48,7 @@ SECTIONS: Final[dict[str, dict[str, Known]]] = {
         "import": Known("importing", "import_", "Read recorded sessions from files into the store."),
         "delete": Known("delete", "delete", "Delete a session: hide it, or remove it for good."),
         "prune": Known("prune", "prune", "Remove what is old or too much."),
-        "serve": Known("serve", "serve", "Serve the store over HTTP: REST and live events."),
+        "serve": Known("serve", "serve", "Serve the store over HTTP: pages, REST and live events."),
     },
 }
 """Every command, in the order of the help."""

@@ -11,13 +11,13 @@ import click
 from rich.cells import cell_len
 from rich.text import Text
 
-from tachograph import names
-from tachograph.cli import figures, screen
+from tachograph import figures, names
+from tachograph.cli import screen
 from tachograph.cli.arguments import MOMENT
 from tachograph.cli.reading import TO_BEGIN, reads, session_named
 from tachograph.cli.screen import Column
-from tachograph.cli.told import told
 from tachograph.cli.verify import verify
+from tachograph.gist import told
 from tachograph.redact import printable
 from tachograph.sources.follow import Follower
 

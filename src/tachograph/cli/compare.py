@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.arguments import Limit
 from tachograph.cli.comparison import FIGURES, OF_ALL, TITLES, comparison, count_text, side
 from tachograph.cli.reading import No, reading, reads, session_named

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from tachograph.cli import Misuse, figures, screen
+from tachograph import figures
+from tachograph.cli import Misuse, screen
 from tachograph.cli.reading import json_option, reading, session_named, store_path
 from tachograph.cli.writing import existing, store_option, writing
 from tachograph.redact import printable

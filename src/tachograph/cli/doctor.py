@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import click
 
-from tachograph import beside, runtime
-from tachograph.cli import figures
+from tachograph import beside, figures, runtime
 from tachograph.config import Config
 from tachograph.frameworks import IntegrationError, Status
 from tachograph.sources import default_place

@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import reads, session_named
 from tachograph.export import otlp_lines, session_export
@@ -44,7 +45,7 @@ def export(*, source: Source, session: str | None, every: bool, layout: str, out
         raise click.UsageError("Say which: either a SESSION (an id, or 'last') or --all.", click.get_current_context())
     ids = source.sessions() if session is None else [session_named(source, session)]
     pieces = otlp_lines(source, None if every else ids[0]) if layout == "otlp" else _documents(source, ids)
-    with _writing(output) as file, progress("exporting", None if layout == "otlp" else len(ids)) as more:
+    with written(output) as file, progress("exporting", None if layout == "otlp" else len(ids)) as more:
         for piece in pieces:
             file.write(f"{piece}\n")
             more(1)
@@ -63,7 +64,7 @@ def _documents(source: Source, ids: list[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _writing(output: str) -> Iterator[IO[str]]:
+def written(output: str) -> Iterator[IO[str]]:
     """Where to write; a file stands under its name only when it is complete."""
     if output == "-":
         yield sys.stdout

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from tachograph.cli import Misuse, figures, screen
+from tachograph import figures
+from tachograph.cli import Misuse, screen
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import json_option
 from tachograph.cli.screen import Column, Table

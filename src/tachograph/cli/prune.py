@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.arguments import AGE, SIZE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import connected, json_option, settings, store_path

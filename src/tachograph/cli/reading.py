@@ -15,7 +15,7 @@ from tachograph.cli import Misuse
 from tachograph.config import Config
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
-from tachograph.sources import SourceError, default_place, open_source
+from tachograph.sources import JAEGER, SourceError, default_place, open_source
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,7 +29,10 @@ _SHOWN: Final = 6
 TO_BEGIN: Final = "Record a program first: tachograph run your_agents.py"
 
 from_option = click.option(
-    "--from", "place", metavar="PLACE", help="Read this store or file; by default the store that programs record into."
+    "--from",
+    "place",
+    metavar="PLACE",
+    help="Read this store, file or jaeger://host:port; by default the store that programs record into.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -81,7 +84,13 @@ def settings() -> Config:
 
 
 def store_path(place: str | None = None) -> Path:
-    """Where the store is: what was given, or where programs record into by the settings in force."""
+    """Where the store is: what was given, or where programs record into by the settings in force.
+
+    Raises:
+        Misuse: for a place that is no file.
+    """
+    if place and place.lower().startswith(JAEGER):
+        raise Misuse(f"{printable(place)}: is a Jaeger, and this is for stores; give the path of one")
     return Path(place) if place else default_place(settings())
 
 

@@ -1,28 +1,41 @@
-"""``tachograph serve``: what a source answers, over HTTP."""
+"""``tachograph serve``: what a source answers, over HTTP; and what others send by OTLP, into it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tachograph.cli import Misuse
-from tachograph.cli.reading import from_option, reading
+from tachograph.cli.reading import audit_key, from_option, reading, settings
 from tachograph.config import TOKEN_VARIABLE
+from tachograph.ledger import Ledger
 from tachograph.redact import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tachograph.server import Receiver
+    from tachograph.sources import Source
+    from tachograph.store.verification import Verification
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Name or address; any but loopback needs a token.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8001, show_default=True, help="0 takes a free one.")
 @click.option("--token-file", metavar="FILE", help=f"Read the token from there; by default from {TOKEN_VARIABLE}.")
+@click.option("--memory", is_flag=True, help="Serve what is sent by OTLP from now on, and keep it in memory only.")
+@click.option("--no-otlp", is_flag=True, help="Take no OTLP in.")
 @from_option
-def serve(*, host: str, port: int, token_file: str | None, place: str | None) -> None:
-    """Serve the store over HTTP: REST and live events.
+def serve(*, host: str, port: int, token_file: str | None, memory: bool, no_otlp: bool, place: str | None) -> None:
+    """Serve the store over HTTP: pages, REST, live events, and an endpoint for OTLP.
 
-    With a token every request must send it, as `Authorization: Bearer …`; without one only this machine is answered.
-    Ctrl-C or SIGTERM stops it.
+    What any program sends to the endpoint is kept in the store and served like what was recorded. With a token every
+    request must send it, as `Authorization: Bearer …`, and a browser asks for it; without one only this machine is
+    answered. Ctrl-C or SIGTERM stops it.
     """
     try:
         from tachograph.server import serve as listen  # noqa: PLC0415 - the web framework, which may not be installed
@@ -30,22 +43,90 @@ def serve(*, host: str, port: int, token_file: str | None, place: str | None) ->
         raise Misuse(str(error)) from None
     from tachograph.export import session_export  # noqa: PLC0415 - loads what only exporting needs
 
+    if memory and place:
+        raise Misuse(f"--memory and --from {place}: give one of them")
     token = _token(token_file)
+    with _source(place, memory=memory) as source, _receiver(source, wanted=not no_otlp) as receiver:
 
-    def ready(address: str) -> None:
-        click.echo(f"Serving {printable(source.place)} at {address}")
-        click.echo(
-            "Every request must send the token: Authorization: Bearer …"
-            if token
-            else f"Only this machine is answered; to let others in, set {TOKEN_VARIABLE} or give --token-file"
-        )
-        click.echo("Ctrl-C stops it.")
+        def ready(address: str) -> None:
+            click.echo(f"Serving {printable(source.place)} at {address}")
+            if receiver is not None:
+                click.echo(f"OTLP is taken in: {_where(address, token)}")
+            click.echo(
+                "A browser asks for the token; every other request must send it: Authorization: Bearer …"
+                if token
+                else f"Only this machine is answered; to let others in, set {TOKEN_VARIABLE} or give --token-file"
+            )
+            click.echo("Ctrl-C stops it.")
 
-    with reading(place, make=True) as source:
         try:
-            listen(source, host, port, token, export=session_export, ready=ready)
+            listen(
+                source,
+                host,
+                port,
+                token,
+                export=session_export,
+                verify=_check_of(source),
+                receiver=receiver,
+                ready=ready,
+            )
         except ValueError as error:  # the address, or a token that no header can carry; never the token itself
             raise Misuse(printable(str(error))) from None
+
+
+def _check_of(source: Source) -> Callable[[], Verification] | None:
+    """What checks the audit chains of a store; what is no store has none."""
+    from tachograph.sources.sqlite import SqliteSource  # noqa: PLC0415 - loads SQLite
+
+    if not isinstance(source, SqliteSource):
+        return None
+    from tachograph.store.schema import connect_to_read  # noqa: PLC0415 - likewise
+    from tachograph.store.verification import verify  # noqa: PLC0415 - likewise
+
+    key = audit_key()
+
+    def check() -> Verification:
+        with contextlib.closing(connect_to_read(Path(source.place))) as db:
+            return verify(db, key=key)
+
+    return check
+
+
+@contextlib.contextmanager
+def _source(place: str | None, *, memory: bool) -> Iterator[Source]:
+    if memory:
+        yield Ledger()
+        return
+    with reading(place, make=True) as source:
+        yield source
+
+
+@contextlib.contextmanager
+def _receiver(source: Source, *, wanted: bool) -> Iterator[Receiver | None]:
+    """Who takes OTLP in, while the block lasts; nobody where nothing can be added to what is served."""
+    from tachograph.server import Receiver  # noqa: PLC0415 - as above
+
+    if not wanted:
+        yield None
+        return
+    try:
+        receiver = Receiver(source, settings(), complain=_warn)
+    except ValueError as error:
+        click.echo(f"No OTLP is taken in: {printable(str(error))}")
+        yield None
+        return
+    with contextlib.closing(receiver):
+        yield receiver
+
+
+def _warn(said: str) -> None:
+    click.echo(f"Warning: {printable(said)}", err=True)
+
+
+def _where(address: str, token: str | None) -> str:
+    """What a program that sends OTLP is to be told."""
+    variables = [f"OTEL_EXPORTER_OTLP_ENDPOINT={address}", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"]
+    return " ".join([*variables, *(["OTEL_EXPORTER_OTLP_HEADERS=x-internal-auth=…"] if token else [])])
 
 
 def _token(file: str | None) -> str | None:

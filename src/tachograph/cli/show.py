@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.text import Text
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.reading import reads, request_named, session_named
 from tachograph.cli.screen import Column, Table
 

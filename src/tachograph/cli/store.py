@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from tachograph.cli import Misuse, figures, screen
+from tachograph import figures
+from tachograph.cli import Misuse, screen
 from tachograph.cli.reading import TO_BEGIN, json_option, store_path
 from tachograph.redact import printable
 

@@ -8,7 +8,8 @@ import click
 from rich.cells import cell_len
 from rich.text import Text
 
-from tachograph.cli import figures, screen
+from tachograph import figures
+from tachograph.cli import screen
 from tachograph.cli.reading import reads, request_named, session_named
 
 if TYPE_CHECKING:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
-from tachograph.cli import figures, screen
-from tachograph.cli.reading import No, audit_key, connected
+from tachograph import figures
+from tachograph.cli import screen
+from tachograph.cli.reading import No, audit_key, connected, store_path
 from tachograph.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tachograph.store.verification import Verification
 
@@ -26,7 +27,7 @@ def verify(place: str, heads: tuple[str, ...], *, as_json: bool) -> None:
         No: when something is wrong.
         Misuse: for what is no store, and for a head that is none.
     """
-    found = _verified(Path(place), heads)
+    found = _verified(store_path(place), heads)
     if as_json:
         screen.print_json(_plain(found))
     else:

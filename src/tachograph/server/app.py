@@ -8,10 +8,12 @@ from fastapi import FastAPI, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import APIKeyHeader, HTTPBearer
 
-from tachograph.server import exports, health, live, rest
+from tachograph.server import browse, exports, health, live, login, rest
+from tachograph.server import receiver as otlp
 from tachograph.server.answers import UNREADABLE, Answer, Privately, problem
 from tachograph.server.auth import TOKEN_HEADER, Admission
 from tachograph.server.broadcast import Broadcast
+from tachograph.server.checking import Checking
 from tachograph.server.limits import BodyLimit
 from tachograph.server.shapes import Problem
 from tachograph.version import VERSION
@@ -19,7 +21,9 @@ from tachograph.version import VERSION
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from tachograph.server.checking import Verify
     from tachograph.server.exports import Export
+    from tachograph.server.receiver import Receiver
     from tachograph.sources import Source
 
 _TAGS: Final = [
@@ -43,7 +47,14 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def create_app(source: Source, *, token: str | None = None, export: Export | None = None) -> FastAPI:
+def create_app(
+    source: Source,
+    *,
+    token: str | None = None,
+    export: Export | None = None,
+    verify: Verify | None = None,
+    receiver: Receiver | None = None,
+) -> FastAPI:
     """An app that answers what is asked about recorded sessions; it may be mounted into another.
 
     It asks the source in threads of its own, and never closes it.
@@ -52,6 +63,8 @@ def create_app(source: Source, *, token: str | None = None, export: Export | Non
         source: where the sessions are recorded.
         token: the secret that every request is to send; without one only this machine is answered.
         export: makes the export of a session; without one there is no such endpoint.
+        verify: checks whether somebody has touched the audit log; without one the page says that nobody can tell.
+        receiver: takes OTLP in; without one there are no such endpoints. Whoever made it closes it.
 
     Raises:
         ValueError: for a token that no header can carry.
@@ -76,17 +89,25 @@ def create_app(source: Source, *, token: str | None = None, export: Export | Non
     app.state.source = source
     app.state.export = export
     app.state.live = Broadcast(source)
+    app.state.checking = Checking(verify)
+    app.state.token = token
+    app.state.receiver = receiver
     # The last is the outermost.
-    app.add_middleware(BodyLimit)
+    app.add_middleware(BodyLimit, elsewhere=() if receiver is None else otlp.PATHS)
     app.add_middleware(Admission, token=token)
     app.add_middleware(Privately)
     Admission(app, token)  # the app makes its own with the first request; a bad token is said now
     app.include_router(health.router)
+    if receiver is not None:
+        app.include_router(otlp.router)
     parts = [rest.router, live.router, *([exports.router] if export is not None else [])]
     # For the description alone: admission has looked at the token before any route is found.
     told = [] if token is None else [Security(HTTPBearer(auto_error=False)), Security(_INTERNAL)]
     for part in parts:
         app.include_router(part, responses=_PROBLEMS, dependencies=told)
+    app.include_router(browse.router)
+    if token is not None:
+        app.include_router(login.router)
     return app
 
 

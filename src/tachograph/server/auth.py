@@ -2,7 +2,10 @@
 
 Without a token a request is refused unless it comes from this machine *and* is addressed to it by a loopback name: a
 page whose host name was made to point here (DNS rebinding) comes from this machine too, but says its own name.
-With or without one, what a browser says another site asked for is refused; there are no CORS headers and no cookies.
+With or without one, what a browser says another site asked for is refused, and there are no CORS headers.
+
+A browser that was given the token sends it as a cookie from then on (:mod:`tachograph.server.login`): not the token
+itself but what only who knows it can make of it.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse
 
 from tachograph.server.answers import problem
 
@@ -25,6 +30,12 @@ TOKEN_HEADER: Final = "x-internal-auth"  # noqa: S105 - a header's name
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """Whoever asks there learns nothing, so anybody may."""
+
+LOGIN_PATH: Final = "/login"
+ASSETS_PATH: Final = "/assets/"
+"""Where the token is given, and what the page there loads: nobody has a token yet. Other sites' pages may not ask."""
+
+COOKIE: Final = "tachograph"
 
 
 class Admission:
@@ -41,6 +52,7 @@ class Admission:
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
         self._token = None if token is None else usable(token).encode()
+        self._cookie = b"" if token is None else cookie_for(token).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -49,29 +61,43 @@ class Admission:
             return
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            refusal = None if path in OPEN_PATHS else self._refusal(scope)
+            refusal = None if path in OPEN_PATHS else self._refusal(scope, path)
             if refusal is not None:
                 status, detail = refusal
-                headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None  # noqa: PLR2004 - as RFC 9110 says
+                if status == _TOKEN and _looking(scope):
+                    await _to_login(scope)(scope, receive, send)
+                    return
+                headers = {"WWW-Authenticate": "Bearer"} if status == _TOKEN else None  # as RFC 9110 says
                 await problem(status, detail, headers)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, path: str) -> tuple[int, str] | None:
         headers = Headers(scope=scope)
         if foreign(scope["method"], headers):
             return 403, "a page of another site asked; other sites may not read this"
         if self._token is not None:
-            # All are compared, so that the time taken tells nothing about any.
-            if True in [hmac.compare_digest(sent, self._token) for sent in _tokens(scope)]:
+            if path == LOGIN_PATH or path.startswith(ASSETS_PATH) or self._is_known(scope, self._token):
                 return None
-            return 401, f"send the token, as `Authorization: Bearer …` or `{TOKEN_HEADER}: …`"
+            return _TOKEN, f"send the token, as `Authorization: Bearer …` or `{TOKEN_HEADER}: …`"
         client = scope.get("client")  # None where the connection has no address, as a Unix socket
         if client is not None and not loopback(client[0]):
             return 403, "without a token only this machine may ask; start the server with a token, and send it"
         if not loopback(_name(headers.get("host", ""))):
             return 403, "without a token ask for http://localhost or http://127.0.0.1; other names need a token"
         return None
+
+    def _is_known(self, scope: Scope, token: bytes) -> bool:
+        """Whether the token is sent, or what a browser has for it."""
+        sent = [(given, token) for given in _tokens(scope)]
+        sent += [(given, self._cookie) for given in _cookies(Headers(scope=scope))]
+        # All are compared, so that the time taken tells nothing about any.
+        return True in [hmac.compare_digest(given, secret) for given, secret in sent]
+
+
+def cookie_for(token: str) -> str:
+    """What a browser that knows the token has as a cookie. It is good for nothing else, and as long as the token."""
+    return hmac.new(token.encode(), b"tachograph page", "sha256").hexdigest()
 
 
 def usable(token: str) -> str:
@@ -116,6 +142,29 @@ def foreign(method: str, headers: Headers) -> bool:
 def _name(host: str) -> str:
     """The name in a ``Host`` header, without the port."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+_TOKEN: Final = 401
+
+
+def _looking(scope: Scope) -> bool:
+    """Whether somebody looks with a browser, who is to be asked for the token and not told of a header."""
+    headers = Headers(scope=scope)
+    return scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
+
+
+def _to_login(scope: Scope) -> RedirectResponse:
+    root, query = scope.get("root_path", ""), scope["query_string"].decode("latin-1")
+    wanted = quote(scope["path"].removeprefix(root)) + (f"?{query}" if query else "")
+    return RedirectResponse(f"{root}{LOGIN_PATH}?{urlencode({'next': wanted})}", 303)
+
+
+def _cookies(headers: Headers) -> Iterator[bytes]:
+    for sent in headers.getlist("cookie"):
+        for pair in sent.split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == COOKIE:
+                yield value.encode("latin-1")
 
 
 def _tokens(scope: Scope) -> Iterator[bytes]:

@@ -10,10 +10,18 @@ from starlette.exceptions import HTTPException
 from tachograph.server.answers import problem
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES: Final = 64 * 1024
 """A body of more is refused: questions have none."""
+
+
+def path_of(scope: Scope) -> str:
+    """The path that is asked for, as an app knows it that may be mounted into another."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 _DIGITS: Final = 15
@@ -26,15 +34,17 @@ class BodyLimit:
     Args:
         app: what answers.
         size: bytes a body may have.
+        elsewhere: paths with bounds of their own.
     """
 
-    def __init__(self, app: ASGIApp, size: int = BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, size: int = BODY_BYTES, elsewhere: Collection[str] = ()) -> None:
         self._app = app
         self._size = size
+        self._elsewhere = frozenset(elsewhere)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or path_of(scope) in self._elsewhere:
             await self._app(scope, receive, send)
             return
         said = Headers(scope=scope).get("content-length", "0")

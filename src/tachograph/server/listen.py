@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
@@ -13,11 +15,13 @@ from tachograph.server.app import create_app
 from tachograph.server.auth import loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fastapi import FastAPI
 
+    from tachograph.server.checking import Verify
     from tachograph.server.exports import Export
+    from tachograph.server.receiver import Receiver
     from tachograph.sources import Source
 
 _LIMITS: Final[dict[str, Any]] = {
@@ -70,6 +74,8 @@ def serve(
     token: str | None = None,
     *,
     export: Export | None = None,
+    verify: Verify | None = None,
+    receiver: Receiver | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Answer what is asked about recorded sessions, until the process is told to stop (SIGINT, SIGTERM).
@@ -80,6 +86,8 @@ def serve(
         port: to listen on; 0 takes a free one.
         token: the secret that every request is to send.
         export: makes the export of a session; without one there is no such endpoint.
+        verify: checks whether somebody has touched the audit log.
+        receiver: takes OTLP in; without one nothing does. It is not closed.
         ready: called with the server's address once it listens.
 
     Raises:
@@ -90,12 +98,25 @@ def serve(
         raise ListenError(
             f"host={host!r}: others can reach that, so a token is needed; give one, or listen on 127.0.0.1"
         )
-    server = Server(create_app(source, token=token, export=export))
+    server = Server(create_app(source, token=token, export=export, verify=verify, receiver=receiver))
     with listening(host, port) as listener:
         if ready is not None:
             ready(address(listener, host))
-        with contextlib.suppress(KeyboardInterrupt):  # how it is told to stop
+        with _until_told_to_stop():
             server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _until_told_to_stop() -> Iterator[None]:
+    """Go on after the block when a signal has ended it: the server raises it anew, and there are things to finish."""
+    ours = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if ours else None
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, before)
 
 
 def listening(host: str, port: int) -> socket.socket:

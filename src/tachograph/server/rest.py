@@ -6,7 +6,7 @@ Each is a question to the source and says what the same question in Python says,
 import time
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from tachograph.server import shapes
 from tachograph.server.answers import UNREADABLE, Answer, problem
@@ -66,9 +66,10 @@ def audit_log(source: Asked, log: Annotated[Log, Query()]) -> Answer:
 
 
 @router.get("/stats", response_model=dict[str, Any], summary="How much is kept")
-def stats(source: Asked) -> Answer:
-    """How much is kept, and what bounds have cost."""
-    return Answer(source.stats())
+def stats(request: Request, source: Asked) -> Answer:
+    """How much is kept, and what bounds have cost; with `receiver` what became of what was sent here by OTLP."""
+    receiver = request.app.state.receiver
+    return Answer({**source.stats(), **({} if receiver is None else {"receiver": receiver.stats()})})
 
 
 @router.get("/timeline", response_model=shapes.Timeline, summary="What happened when, inside what")

@@ -6,10 +6,13 @@ a :class:`Source` and asks it; it neither knows nor cares which.
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote
 
-from tachograph.config import default_store
+from tachograph.config import JAEGER_HEADERS_VARIABLE, default_store
 from tachograph.views.approvals import approvals_view
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tachograph.config import Config
+    from tachograph.listing import Listing, Wanted
     from tachograph.records import Operation, Record
     from tachograph.views.audit import Entry
     from tachograph.views.session import SessionMetrics
@@ -40,6 +44,9 @@ class Source(Protocol):
 
     def session_list(self, *, limit: int | None = None, offset: int = 0, deleted: bool = False) -> list[SessionMetrics]:
         """Figures of sessions, the one last active first, ``offset`` of them left out."""
+
+    def session_rows(self, wanted: Wanted = ..., *, limit: int | None = None, offset: int = 0) -> Listing:
+        """What a list says of sessions: those ``wanted`` (all of them), in the order wanted (the newest first)."""
 
     def sessions(self) -> list[str]:
         """Ids of all sessions that are not deleted, the one last active last."""
@@ -106,16 +113,26 @@ def approvals_of(
     return approvals_view(records, now_ns, session_id=session_id, pending=pending)
 
 
+JAEGER: Final = ("jaeger://", "jaeger+https://")
+"""How the place of a Jaeger begins; the second is asked by HTTPS."""
+
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~]*")
+
 _SQLITE: Final = b"SQLite format 3\0"
 """How a SQLite database begins."""
 
 
 def open_source(place: str | Path) -> Source:
-    """What a file keeps: a store, or a file of OTLP, told by its content.
+    """What a file keeps: a store, or a file of OTLP, told by its content; or what a Jaeger has: ``jaeger://host:port``.
 
     Raises:
-        SourceError: for a file that is neither, that is not there or cannot be read, and for a directory.
+        SourceError: for a file that is neither, that is not there or cannot be read, for a directory, and for a Jaeger
+            that cannot be asked.
     """
+    if isinstance(place, str) and place.lower().startswith(JAEGER):
+        from tachograph.sources.jaeger import open_jaeger  # noqa: PLC0415 - loads what asks over HTTP
+
+        return open_jaeger(place, _headers(os.environ.get(JAEGER_HEADERS_VARIABLE, "")))
     path = Path(place)
     fix = "give the path of a store, or of a file with OTLP that a Collector or a program has written"
     if path.is_dir():
@@ -142,6 +159,19 @@ def open_source(place: str | Path) -> Source:
     from tachograph.sources.otlp import OtlpSource  # noqa: PLC0415 - loads what reads OTLP
 
     return OtlpSource(path)
+
+
+def _headers(listed: str) -> dict[str, str]:
+    """``name=value,…``, as in the variables of OpenTelemetry."""
+    found: dict[str, str] = {}
+    for part in filter(str.strip, listed.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not _HEADER.fullmatch(f"{name.strip()}:{unquote(value.strip())}"):
+            raise SourceError(
+                f"{JAEGER_HEADERS_VARIABLE}: a part of it is no header; write it as name=value,name=value"
+            )
+        found[name.strip()] = unquote(value.strip())
+    return found
 
 
 def default_place(config: Config) -> Path:

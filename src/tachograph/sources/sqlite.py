@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
+from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.sources import SourceError
 from tachograph.store.look import Look
 from tachograph.store.readers import Readers
-from tachograph.store.schema import StoreError
+from tachograph.store.schema import StoreError, as_stored
 from tachograph.tally import Tally
 from tachograph.times import moment
 from tachograph.views.audit import audit_view, kinds_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from tachograph.listing import Row, Wanted
     from tachograph.records import Operation, Record
     from tachograph.views.audit import Entry
 
@@ -54,6 +56,7 @@ class SqliteSource:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._readers = Readers(self._path)
+        self._rows: dict[str, tuple[int, Row]] = {}
 
     @property
     def place(self) -> str:
@@ -104,6 +107,26 @@ class SqliteSource:
         with self._look() as now:
             ids = now.newest_sessions(limit, offset, deleted=deleted)
             return [session_view(session_id, now.tally(session_id)) for session_id in ids]
+
+    def session_rows(self, wanted: Wanted = NEWEST, *, limit: int | None = None, offset: int = 0) -> Listing:
+        """What a list says of sessions: those wanted, in the order wanted."""
+        with self._look() as now:
+            if wanted == NEWEST and limit is not None:
+                ids = now.newest_sessions(limit, offset, deleted=False)
+                return Listing([_row(now, session_id) for session_id in ids], now.session_count(deleted=False))
+            return listing(self._all_rows(now), wanted, limit=limit, offset=offset)
+
+    def _all_rows(self, now: Look) -> Iterator[Row]:
+        """The rows of all sessions, the one last active first; those whose counters have not changed are remembered."""
+        known, versions = self._rows, now.versions()  # replaced and never changed, as others may be reading it
+        busy = {as_stored(operation.session_id) for operation in now.under_way()}
+        rows: dict[str, tuple[int, Row]] = {}
+        for session_id in now.newest_sessions(None, 0, deleted=False):
+            version, before = versions.get(session_id, 0), known.get(session_id)
+            holds = before is not None and before[0] == version and session_id not in busy
+            rows[session_id] = before if before is not None and holds else (version, _row(now, session_id))
+        self._rows = {session_id: found for session_id, found in rows.items() if session_id not in busy}
+        return (row for _, row in rows.values())
 
     def sessions(self) -> list[str]:
         """Ids of all sessions that are not deleted, the one last active last."""
@@ -192,3 +215,7 @@ class SqliteSource:
         """What has begun and not ended, oldest first; what a writer that died had open has ended, as ``lost``."""
         with self._look() as now:
             return now.under_way()
+
+
+def _row(now: Look, session_id: str) -> Row:
+    return row(session_view(session_id, now.tally(session_id, calls=False)))

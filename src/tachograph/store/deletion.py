@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph.canonical import tally_from_text, tally_text
 from tachograph.records import Event
 from tachograph.store.chain import digest
-from tachograph.store.schema import StoreError, plain, transaction
+from tachograph.store.schema import StoreError, as_stored, transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -48,7 +48,7 @@ def delete_session(
     for name, value in (("session_id", session_id), ("by", by)):
         if not isinstance(value, str) and (name, value) != ("by", None):
             raise ValueError(f"{name}={value!r}: expected a text")
-    db, session_id = writer.connection, plain(session_id)
+    db, session_id = writer.connection, as_stored(session_id)
     known = _is_hidden(db, session_id)
     todo = known is not None and (not known or (hard and _has_content(db, session_id)))
     if todo:

@@ -36,6 +36,11 @@ _told_multiprocessing: weakref.WeakSet[Forked] = weakref.WeakSet()
 def tell(forked: Forked, guard: Guard) -> None:
     """Tell it of every fork, behind its guard, for as long as it lives."""
     _told[forked] = guard
+    # In a child of a fork server, which loads the program itself, nobody will fork to be told of.
+    guard(_close_at_the_end, forked)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        guard(_finalize, forked)
 
 
 def _before() -> None:

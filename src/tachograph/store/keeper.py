@@ -231,9 +231,10 @@ class Keeper:
             over = False
             while not over:
                 self._wait()
+                closing = self._closing  # before writing: what came in between is still to be written
                 if not self._guard(self._write, default=False):
                     self._answer(self._requests, written=False)  # a fault of ours, for which nobody is to wait
-                over = self._closing is not None and not self._worth_waiting(until=self._closing)
+                over = closing is not None and not self._worth_waiting(until=closing)
             self._guard(self._end)
         finally:
             self._answer(self._requests, written=False)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from tachograph.canonical import record_from_text, tally_from_text
 from tachograph.records import OUTLIVING, Kind, Operation
 from tachograph.store.presence import is_alive
-from tachograph.store.schema import SCOPES, StoreError, plain
+from tachograph.store.schema import SCOPES, StoreError, as_stored
 from tachograph.tally import Tally, ended
 from tachograph.views.audit import last_moment
 
@@ -48,15 +48,17 @@ class Look:
         self._lives: dict[int, tuple[bool, int]] = {}
 
     # ------------------------------------------------------------------------------------------------ the counters
-    def tally(self, session_id: str | None = None, correlation_id: str | None = None) -> Tally | None:
+    def tally(
+        self, session_id: str | None = None, correlation_id: str | None = None, *, calls: bool = True
+    ) -> Tally | None:
         """The counters of everything, of a session, or of a request within it, as of now; None where nothing is known.
 
-        Its ``requests`` are the newest model calls.
+        Its ``requests`` are the newest model calls; without ``calls``, which take longer than all the rest, none.
         """
         scope = "total" if session_id is None else "session" if correlation_id is None else "request"
         row = self._db.execute(
             "SELECT body, first_ns, last_ns FROM counters WHERE scope = ? AND session_id = ? AND correlation_id = ?",
-            (SCOPES[scope], plain(session_id or ""), plain(correlation_id or "")),
+            (SCOPES[scope], as_stored(session_id or ""), as_stored(correlation_id or "")),
         ).fetchone()
         under_way = self.under_way(session_id=session_id, correlation_id=correlation_id)
         if row is None and not under_way:
@@ -66,7 +68,8 @@ class Look:
         else:
             tally = self._tally(row[0])
             made = tally.tokens.requests
-            tally.requests = deque(self._calls(min(made, MAX_REQUESTS), row[1:], session_id, correlation_id))
+            if calls:
+                tally.requests = deque(self._calls(min(made, MAX_REQUESTS), row[1:], session_id, correlation_id))
             tally.evicted_requests = made - len(tally.requests)
         for operation in under_way:
             if operation.end_ns is not None:
@@ -101,6 +104,10 @@ class Look:
         )
         merged = [session_id for _, session_id in heapq.merge(rows, busy, reverse=True)]
         return merged[offset - low :][:limit]
+
+    def versions(self) -> dict[str, int]:
+        """Of each session that is kept and not deleted the version of its counters, which changes whenever they do."""
+        return dict(self._db.execute("SELECT session_id, version FROM counters WHERE scope = 1 AND deleted = 0"))
 
     def session_count(self, *, deleted: bool) -> int:
         """Sessions there are; with ``deleted`` those hidden by deletion too."""
@@ -144,7 +151,7 @@ class Look:
             SELECT writer, body FROM {_OPEN}
             AND (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR correlation_id = ?2) ORDER BY start_ns, id
             """,  # noqa: S608 - of our own texts
-            (session_id and plain(session_id), correlation_id and plain(correlation_id)),
+            (session_id and as_stored(session_id), correlation_id and as_stored(correlation_id)),
         ).fetchall():
             operation = cast("Operation", self._record(body))
             lives, seen_ns = self._life(writer)
@@ -156,7 +163,7 @@ class Look:
 
     def ended(self, operation_id: str) -> Record | None:
         """The record with this id, if it is stored and was not deleted for good."""
-        row = self._db.execute("SELECT body FROM records WHERE id = ?", (plain(operation_id),)).fetchone()
+        row = self._db.execute("SELECT body FROM records WHERE id = ?", (as_stored(operation_id),)).fetchone()
         return None if row is None or row[0] is None else self._record(row[0])
 
     def newest(
@@ -211,7 +218,7 @@ class Look:
         if session_id is None:
             first, last = self._db.execute("SELECT min(seq), max(seq) FROM records").fetchone()
             return range(first or 0, (last or -1) + 1)
-        rows = self._db.execute("SELECT seq FROM records WHERE session_id = ? ORDER BY seq", (plain(session_id),))
+        rows = self._db.execute("SELECT seq FROM records WHERE session_id = ? ORDER BY seq", (as_stored(session_id),))
         return array("q", (seq for (seq,) in rows))
 
     def numbered(self, numbers: Sequence[int]) -> list[Record]:
@@ -299,10 +306,10 @@ def _where(
     conditions, values = ["body IS NOT NULL" if with_text else "1"], list[Any]()
     if correlation_id is not None:
         conditions.append("correlation_id = ?")
-        values.append(plain(correlation_id))
+        values.append(as_stored(correlation_id))
     if session_id is not None:
         conditions.append(f"{'' if index == 'session_id' else '+'}session_id = ?")
-        values.append(plain(session_id))
+        values.append(as_stored(session_id))
     if critical:
         conditions.append(f"{'' if index == 'critical' else '+'}critical")
     if kinds is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
@@ -131,7 +132,7 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
     try:
         found = _version(db, path)
         if found < VERSION:
-            _migrate(db, path)
+            _migrate(db, path, timeout)
         # With WAL: a crash of the machine may cost the newest, never the file.
         db.execute("PRAGMA synchronous = NORMAL")
         # What is overwritten or deleted is gone: a session deleted for good is to leave nothing in odd corners.
@@ -169,11 +170,6 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def plain(text: str) -> str:
-    """An id as SQLite can hold it, and as one asks for it: no half of a surrogate pair."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 @contextlib.contextmanager
@@ -225,12 +221,25 @@ def _up_to_date(version: int, path: Path) -> None:
         )
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
+def _migrate(db: sqlite3.Connection, path: Path, timeout: float) -> None:
     if not _version(db, path):
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # to be said before the first table
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db, time.monotonic() + timeout)
     with transaction(db):
         for migrate in MIGRATIONS[_version(db, path) :]:  # asked again: another process may have been faster
             migrate(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _write_ahead(db: sqlite3.Connection, until: float) -> None:
+    """Write to a log first; whoever makes the same store at the same moment is waited for, as SQLite does not here."""
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:  # noqa: PERF203 - it is what is waited for
+            if "locked" not in str(error) or time.monotonic() >= until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

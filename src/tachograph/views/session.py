@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 EVERYTHING: Final = "*"
 """Id of what is no session but all of them together."""
 
+_UNSAID: Final = {
+    "runs": "agent runs told of by spans of others, which do not say who was switched to or what humans decided",
+    "tokens": "model calls told of by spans of others, which do not say how many tokens were used",
+}
+"""What spans of others may not say, in words."""
+
 _DECISIONS: Final = ("APPROVE", "EDIT", "REJECT", EXPIRED, PENDING)
 
 
@@ -98,6 +104,7 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
     if tally is None:
         return SessionMetrics(session_id=session_id, cost=_cost({}), complete=not reasons, reasons=list(reasons))
     total = tally.tokens
+    reasons = (*reasons, *(f"{_UNSAID[what]}: {count:,}" for what, count in sorted(tally.unsaid.items())))
     return SessionMetrics(
         session_id=session_id,
         user_id=tally.user_id,

@@ -11,34 +11,22 @@ everything that was recorded; as far as that can be seen, ``complete`` and ``rea
 
 from __future__ import annotations
 
-import dataclasses
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from tachograph import names
-from tachograph.codec import event_from_log, events_from_span, operation_from_span
-from tachograph.cost import Prices
-from tachograph.foreign import operation_from_foreign
-from tachograph.ledger import Ledger
-from tachograph.records import Event
 from tachograph.sources import SourceError
 from tachograph.sources.otlp.files import Report, batches
-from tachograph.sources.otlp.gaps import Gaps
-from tachograph.views.audit import last_moment
+from tachograph.sources.otlp.told import ToldLedger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tachograph.guard import Guard
-    from tachograph.records import Operation, Record
-    from tachograph.spans import Batch, ReadSpan
-    from tachograph.views.session import SessionMetrics
-
-_ALL: Final = 2**62
-"""A bound that nothing reaches: what is in a file is to be had."""
+    from tachograph.spans import Batch
 
 
-class OtlpSource(Ledger):
+class OtlpSource(ToldLedger):
     """The sessions of files of OTLP.
 
     Everything is read at once, when it is made; a file that grows afterwards is read by making another. Several files
@@ -54,63 +42,25 @@ class OtlpSource(Ledger):
     """
 
     def __init__(self, path: str | Path, *more: str | Path, guard: Guard | None = None) -> None:
-        super().__init__(max_sessions=_ALL, max_requests=_ALL, max_records=_ALL, max_names=_ALL, guard=guard)
         self._paths = [Path(each) for each in (path, *more)]
         self._report = Report()
-        self._gaps = Gaps()
-        self._prices = Prices()
-        self._seen = {"spans": 0, "foreign_spans": 0, "logs": 0, "foreign_logs": 0}
-        records = _Records()
-        for place in self._paths:
-            for batch in _read(place, self._report):
-                self._take_in(batch, records)
-        # The order of arrival at whoever wrote the file is that of sending; here it is that of happening.
-        for record in sorted(records.found(), key=last_moment):
-            self.apply(record)
-        self._gaps.close(records)
+        super().__init__(chain.from_iterable(_read(place, self._report) for place in self._paths), guard=guard)
 
     @property
     def place(self) -> str:
         """The paths that were read."""
         return ", ".join(map(str, self._paths))
 
-    def _take_in(self, batch: Batch, records: _Records) -> None:
-        noted = self._gaps.of(batch.resource, has_logs=batch.has_logs)
-        for span in batch.spans:
-            ours = operation_from_span(span)
-            self._seen["foreign_spans" if ours is None else "spans"] += 1
-            operation = ours or operation_from_foreign(span, self._prices)
-            noted.span(span, operation)
-            records.span(span, operation)
-        for log in batch.logs:
-            event = event_from_log(log)
-            self._seen["logs" if log.scope == names.SCOPE else "foreign_logs"] += 1
-            noted.log(log)
-            if event is not None:
-                records.add(event)
-
-    # ------------------------------------------------------------------------------------------------- reading
-    def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
-        """Figures of a session, or of one request within it, and what of it cannot be known from these files."""
-        metrics = super().session_metrics(session_id, correlation_id)
-        return self._with(metrics, self._gaps.reasons(session_id))
-
-    def total(self) -> SessionMetrics:
-        """Everything that was read, in the shape of one session with the id ``*``."""
-        return self._with(super().total(), self._gaps.reasons(None))
-
-    def _with(self, metrics: SessionMetrics, reasons: list[str]) -> SessionMetrics:
+    def _unknown(self, session_id: str | None) -> list[str]:
         report = self._report
-        if report.bad:
-            more = [] if report.bad <= len(report.problems) else [f"… {report.bad - len(report.problems):,} more"]
-            reasons = [*reasons, *(f"could not be read: {problem}" for problem in [*report.problems, *more])]
-        return dataclasses.replace(metrics, complete=not reasons, reasons=reasons) if reasons else metrics
+        more = [] if report.bad <= len(report.problems) else [f"… {report.bad - len(report.problems):,} more"]
+        damaged = [f"could not be read: {problem}" for problem in [*report.problems, *more]]
+        return [*super()._unknown(session_id), *damaged]
 
     def stats(self) -> dict[str, Any]:
         """How much was read, and what could not be: ``bad`` with the first ``problems``, ``unfinished`` files."""
         return {
             **super().stats(),
-            **self._seen,
             "files": self._report.files,
             "requests": self._report.requests,
             "bad": self._report.bad,
@@ -136,32 +86,3 @@ def _of_folder(file: Path, report: Report) -> Iterator[Batch]:
         yield from batches(file, report)
     except SourceError as error:
         report.problem(str(file), str(error).removeprefix(f"{file}: "))
-
-
-class _Records:
-    """What was found, each once: spans are sent again when an answer was lost."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, Record] = {}
-        self._copies: dict[str, Event] = {}
-        self._foreign: set[str] = set()
-
-    def span(self, span: ReadSpan, operation: Operation | None) -> None:
-        if operation is None:
-            self._foreign.add(span.span_id)
-        else:
-            self.add(operation)
-        for event in events_from_span(span):
-            self._copies[event.id] = event
-
-    def add(self, record: Record) -> None:
-        before = self._found.get(record.id)
-        if before is None or (not isinstance(before, Event) and before.end_ns is None):
-            self._found[record.id] = record
-
-    def found(self) -> list[Record]:
-        # A copy on a span has lost what a span cannot hold: the log event itself is better.
-        return [*self._found.values(), *(copy for id_, copy in self._copies.items() if id_ not in self._found)]
-
-    def __contains__(self, span_id: object) -> bool:
-        return span_id in self._found or span_id in self._foreign

@@ -241,7 +241,7 @@ class _Reading:
         self._requests += 1
         self._report.requests += 1
         for batch in found:
-            for fault in batch.faults:
+            for fault in (*batch.faults, *batch.refused):
                 self._problem(where, fault)
             yield batch
 

@@ -58,7 +58,7 @@ def _is_request(document: Any) -> bool:
 def _stranger(document: Any) -> list[Batch]:
     what = f"an object with {names_of(document)}" if type(document) is dict else shown(document)
     fault = f"is {what}, where an OTLP request (resourceSpans or resourceLogs) is expected"
-    return [Batch({}, [], [], [fault], has_logs=False)]
+    return [Batch({}, [], [], [fault], [], has_logs=False)]
 
 
 def _request(document: dict[str, Any]) -> list[Batch]:
@@ -68,7 +68,7 @@ def _request(document: dict[str, Any]) -> list[Batch]:
             try:
                 resources = items(document[name], "resources")
             except FaultError as fault:
-                found.append(Batch({}, [], [], [str(fault)], has_logs))
+                found.append(Batch({}, [], [], [str(fault)], [], has_logs))
             else:
                 found += [_batch(resource, has_logs=has_logs) for resource in resources]
     found += [
@@ -104,22 +104,22 @@ _KNOWN: Final = (*_REQUESTS, *_GROUPS)
 
 
 def _batch(group: Any, *, has_logs: bool) -> Batch:
-    found = Batch({}, [], [], [], has_logs)
-    fields = _read(found, "", lambda: table(group, "a resource's part")) or {}
+    found = Batch({}, [], [], [], [], has_logs)
+    fields = _read(found.faults, "", lambda: table(group, "a resource's part")) or {}
     about = fields.get("resource") or {}
-    resource = _read(found, "resource: ", lambda: attributes(table(about, "it").get("attributes")))
-    scopes = _read(found, "", lambda: items(field(fields, "scopeLogs" if has_logs else "scopeSpans"), "scopes"))
+    resource = _read(found.faults, "resource: ", lambda: attributes(table(about, "it").get("attributes")))
+    scopes = _read(found.faults, "", lambda: items(field(fields, "scopeLogs" if has_logs else "scopeSpans"), "scopes"))
     for scoped in scopes or ():
-        _read(found, "", partial(_scope, scoped, found))
+        _read(found.faults, "", partial(_scope, scoped, found))
     return found._replace(resource=resource or {})
 
 
-def _read(found: Batch, place: str, read: Callable[[], T]) -> T | None:
+def _read(faults: list[str], place: str, read: Callable[[], T]) -> T | None:
     """What can be read, or None and a fault."""
     try:
         return read()
     except FaultError as fault:
-        found.faults.append(f"{place}{fault}")
+        faults.append(f"{place}{fault}")
         return None
 
 
@@ -128,12 +128,12 @@ def _scope(scoped: Any, found: Batch) -> None:
     name = text(table(fields.get("scope") or {}, "scope").get("name"))
     if found.has_logs:
         for number, record in enumerate(items(field(fields, "logRecords"), "log records"), 1):
-            log = _read(found, f"log record {number}: ", partial(_log, name, record))
+            log = _read(found.refused, f"log record {number}: ", partial(_log, name, record))
             if log is not None:
                 found.logs.append(log)
     else:
         for number, message in enumerate(items(fields.get("spans"), "spans"), 1):
-            span = _read(found, f"span {number}: ", partial(_span, name, message))
+            span = _read(found.refused, f"span {number}: ", partial(_span, name, message))
             if span is not None:
                 found.spans.append(span)
 

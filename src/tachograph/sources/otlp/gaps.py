@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tachograph import names
+from tachograph.redact import printable
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ class Gaps:
         self._with_logs: set[tuple[str, ...]] = set()
         self._mentioned: dict[str, str] = {}
         self._spans_only: set[str] = set()
+        self._sampled: dict[str, dict[str, None]] = {}
         self._foreign: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
 
-    def of(self, resource: Mapping[str, Any], *, has_logs: bool) -> _Exported | _Noted:
+    def of(self, resource: Mapping[str, Any], *, has_logs: bool) -> Noted:
         """Who notes what the batches of a resource tell."""
         told = typed(resource).get(names.EXPORT_GAPS)
         if told is not None:
@@ -39,7 +41,9 @@ class Gaps:
         producer = tuple(str(resource.get(name, "")) for name in _PRODUCER)
         if has_logs:
             self._with_logs.add(producer)
-        return _Noted(self._spans_from.setdefault(producer, set()), self._mentioned, self._foreign)
+        sampler = typed(resource).get(names.SAMPLER)
+        sessions = self._spans_from.setdefault(producer, set())
+        return _Noted(sessions, self._mentioned, self._foreign, self._sampled, sampler)
 
     def close(self, records: Container[str]) -> None:
         """All has been read: ``records`` has the ids of all spans that are there."""
@@ -51,8 +55,14 @@ class Gaps:
 
     def reasons(self, session_id: str | None) -> list[str]:
         """Why what is known of a session, or of all (None), is not all there is to know."""
-        told = [self._told.get(session_id, {})] if session_id is not None else self._told.values()
+        told, sampled = (
+            of.values() if session_id is None else [of.get(session_id, {})] for of in (self._told, self._sampled)
+        )
         found = list(dict.fromkeys(reason for reasons in told for reason in reasons))
+        found += [
+            f"spans were left out by sampling, by {printable(sampler)}: how many is not known"
+            for sampler in dict.fromkeys(sampler for samplers in sampled for sampler in samplers)
+        ]
         if session_id in self._spans_only or (session_id is None and self._spans_only):
             found.append(_SPANS_ONLY)
         missing, foreign = (
@@ -68,13 +78,32 @@ class Gaps:
         return found
 
 
+class Noted(Protocol):
+    """Who notes what the batches of a resource tell."""
+
+    def span(self, span: ReadSpan, operation: Operation | None, /) -> None:
+        """A span, and the operation it tells of, if any."""
+
+    def log(self, log: ReadLog) -> None:
+        """A log record."""
+
+
 class _Noted:
     """Notes what spans and log records as a program sent them tell of others."""
 
-    def __init__(self, sessions: set[str], mentioned: dict[str, str], foreign: Counter[str]) -> None:
+    def __init__(
+        self,
+        sessions: set[str],
+        mentioned: dict[str, str],
+        foreign: Counter[str],
+        sampled: dict[str, dict[str, None]],
+        sampler: str | None,
+    ) -> None:
         self._sessions = sessions
         self._mentioned = mentioned
         self._foreign = foreign
+        self._sampled = sampled
+        self._sampler = sampler
 
     def span(self, span: ReadSpan, operation: Operation | None) -> None:
         if operation is None:
@@ -83,6 +112,8 @@ class _Noted:
                 self._foreign[str(session_id)] += 1
             return
         self._sessions.add(operation.session_id)
+        for sampler in filter(None, (span.attributes.get(names.SAMPLER), self._sampler)):
+            self._sampled.setdefault(operation.session_id, {})[str(sampler)] = None
         if operation.parent_id is not None and not span.remote_parent:
             self._mentioned[operation.parent_id] = operation.session_id
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tachograph.cli import figures
+from tachograph import figures
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,9 @@ def test_moments_are_local(monkeypatch):
     """A moment is told by the clock on the wall."""
     assert "-" == figures.local(None)
     assert len("2026-01-17 13:00:00") == len(figures.local("2026-01-17T13:00:00.123Z"))
+
+
+def test_both_ends_of_a_handover():
+    """A pair is told apart where its names are known, and a word that is no pair has one end."""
+    assert ("a_to_b", "c") == figures.parted("a_to_b_to_c", ["a_to_b", "c"])
+    assert ("alone", "") == figures.parted("alone", [])

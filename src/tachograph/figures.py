@@ -64,10 +64,14 @@ def local(timestamp: str | None, layout: str = "%Y-%m-%d %H:%M:%S") -> str:
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).astimezone().strftime(layout)
 
 
-def handover(pair: str, agents: Iterable[str]) -> str:
-    """``a_to_b`` as ``a → b``, whatever the names have in them."""
+def parted(pair: str, agents: Iterable[str]) -> tuple[str, str]:
+    """``a_to_b`` as ``a`` and ``b``, whatever the names have in them."""
     known = set(agents)
     parts = pair.split("_to_")
     splits = [("_to_".join(parts[:at]), "_to_".join(parts[at:])) for at in range(1, len(parts))]
-    best = max(splits, key=lambda split: sum(name in known for name in split), default=(pair, ""))
-    return " → ".join(filter(None, best))
+    return max(splits, key=lambda split: sum(name in known for name in split), default=(pair, ""))
+
+
+def handover(pair: str, agents: Iterable[str]) -> str:
+    """``a_to_b`` as ``a → b``, whatever the names have in them."""
+    return " → ".join(filter(None, parted(pair, agents)))

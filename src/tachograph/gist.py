@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tachograph.cli.figures import duration
+from tachograph.figures import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import pytest
 
 from support.records import event, identifier, ledger_of, operation
 from tachograph import names
-from tachograph.cli.told import told
+from tachograph.gist import told
 
 FAILED = {"outcome": "error", "error_type": "ValueError", "error_message": "it broke"}
 TOKENS = {names.INPUT_TOKENS: 1_000, names.OUTPUT_TOKENS: 234, names.RESPONSE_TOOL_CALLS: 1}
