@@ -11,6 +11,7 @@ import pytest
 
 from pytest_tachograph import BASELINE
 from tachograph.pytest_plugin.baselines import (
+    EXACT,
     BaselineError,
     Tolerances,
     differences,
@@ -57,14 +58,16 @@ class Compared:
     def judge(self, item: pytest.Item, metrics: SessionMetrics) -> None:
         """Compare the figures of a test that went well, or keep them to be written."""
         __tracebackhide__ = True
-        now = taken(metrics)
+        now, before = taken(metrics), self.known.get(item.nodeid)
+        allowed = {**self.allowed, **_marked(item)}
         if self.update:
-            self._taken[item.nodeid] = now
+            # What differs each time is no reason to change the file, unless somebody compares it.
+            same = before is not None and not differences(before, now, dict.fromkeys(allowed, EXACT))
+            self._taken[item.nodeid] = before if same and before is not None else now
             return
-        before = self.known.get(item.nodeid)
         if before is None:
             pytest.fail(f"{self.path.name} does not know this test; add it with --tachograph-update", pytrace=False)
-        found = differences(before, now, {**self.allowed, **_marked(item)})
+        found = differences(before, now, allowed)
         if found:
             lines = [f"not as in {self.path.name}:", *(f"  {line}" for line in found)]
             pytest.fail("\n".join([*lines, "if that is right, take it with --tachograph-update"]), pytrace=False)
