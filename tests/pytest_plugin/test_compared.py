@@ -51,11 +51,11 @@ def test_a_baseline_is_written_and_holds(suite: pytest.Pytester) -> None:
     """Written once, it is what the tests come to; writing it again changes nothing, as nothing has changed."""
     written = suite.runpytest_inprocess(BASELINE, UPDATE)
     written.assert_outcomes(passed=4)
-    written.stdout.fnmatch_lines(["tachograph: b.json: wrote the figures of 3 tests, 3 of them new or changed"])
+    written.stdout.fnmatch_lines(["baseline b.json: wrote the figures of 3 tests, 3 of them new or changed"])
     before = text(suite)
     suite.runpytest_inprocess(BASELINE).assert_outcomes(passed=4)
     again = suite.runpytest_inprocess(BASELINE, UPDATE)
-    again.stdout.fnmatch_lines(["tachograph: b.json: wrote the figures of 3 tests, 0 of them new or changed"])
+    again.stdout.fnmatch_lines(["baseline b.json: wrote the figures of 3 tests, 0 of them new or changed"])
     assert before == text(suite)
 
 
@@ -80,7 +80,7 @@ def test_what_drifts_fails(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPat
     suite.runpytest_inprocess(BASELINE, "--tachograph-tolerance=90%").assert_outcomes(passed=3, failed=1)
 
     taken = suite.runpytest_inprocess(BASELINE, UPDATE, "-k", "drifting")
-    taken.stdout.fnmatch_lines(["tachograph: b.json: wrote the figures of 1 tests, 1 of them new or changed"])
+    taken.stdout.fnmatch_lines(["baseline b.json: wrote the figures of 1 tests, 1 of them new or changed"])
     tests = json.loads(text(suite))["tests"]
     assert [190, 110, 110] == [
         tests[f"test_suite.py::test_{name}"]["tokens"] for name in ("drifting", "steady", "tolerant")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import pytest_tachograph
 import tachograph
+from pytest_tachograph import hooks
 from support.otlp_receiver import OtlpReceiver
 from tachograph import runtime
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 pytest_plugins = ["pytester"]
 
@@ -69,6 +73,15 @@ def test_an_old_pytest_is_let_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pytest, "version_tuple", version)
         pytest_tachograph.pytest_addoption(manager)
         assert not manager.has_plugin("tachograph-hooks")
+
+
+@pytest.mark.parametrize("module", [tachograph, pytest_tachograph, hooks])
+def test_pytest_does_not_mind_who_was_imported_before_it(module: ModuleType) -> None:
+    """Pytest complains of a plugin's modules that it can rewrite no more, as under ``tachograph run -m pytest``.
+
+    It does not of those that say that it need not.
+    """
+    assert "PYTEST_DONT_REWRITE" in (module.__doc__ or "")
 
 
 def test_it_says_what_there_is(inside: pytest.Pytester) -> None:
@@ -466,7 +479,7 @@ def test_in_parallel(inside: pytest.Pytester) -> None:
     inside.makepyfile(test_it=PARALLEL)
     written = inside.runpytest_subprocess("-n", "2", "--tachograph-baseline=b.json", "--tachograph-update")
     written.assert_outcomes(passed=8)
-    lines(written, "tachograph: b.json: wrote the figures of 8 tests, 8 of them new or changed")
+    lines(written, "baseline b.json: wrote the figures of 8 tests, 8 of them new or changed")
     tests: dict[str, Any] = json.loads((inside.path / "b.json").read_text())["tests"]
     assert {f"test_it.py::test_it[{n}]": n + 10 for n in range(8)} == {
         name: row["tokens"] for name, row in tests.items()

@@ -83,7 +83,7 @@ class Compared:
             except BaselineError as error:
                 raise pytest.UsageError(str(error)) from None
             count = f"{len(self._taken)} tests, {len(changed)} of them new or changed"
-            self._told = f"{self.path.name}: wrote the figures of {count}"
+            self._told = f"baseline {self.path.name}: wrote the figures of {count}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -93,7 +93,7 @@ class Compared:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was written."""
         if self._told:
-            terminalreporter.write_line(f"tachograph: {self._told}")
+            terminalreporter.write_line(self._told)
 
 
 def configure(config: pytest.Config, named: str | None) -> None:
