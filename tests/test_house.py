@@ -190,6 +190,7 @@ TESTED_ELSEWHERE = {
     "export/__init__.py": "export/test_session.py",
     "integrations/__init__.py": "test_frameworks.py",
     "pages/__init__.py": "pages/test_markup.py",
+    "pytest_plugin/__init__.py": "pytest_plugin/test_hooks.py",
     "server/__init__.py": "test_house.py",
     "server/receiver/__init__.py": "server/receiver/test_routes.py",
     "sources/__init__.py": "sources/test_sqlite.py",

@@ -2,6 +2,8 @@
 
 ``import tachograph.auto`` instruments a program; the functions here name its sessions and read the figures.
 Importing this package loads no framework and no exporter, and starts no thread, socket or file.
+
+PYTEST_DONT_REWRITE: pytest knows us as a plugin's distribution and would complain where we are imported before it.
 """
 
 from __future__ import annotations

@@ -401,6 +401,11 @@ def current() -> Runtime:
     return runtime
 
 
+def present() -> Runtime | None:
+    """The runtime in force, if anybody has started or used one."""
+    return _current
+
+
 def start(
     arguments: dict[str, Any] | None = None,
     *,

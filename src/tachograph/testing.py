@@ -29,7 +29,7 @@ from tachograph.exporters import LedgerSpanExporter
 from tachograph.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.sdk._logs import ReadableLogRecord
     from opentelemetry.sdk.trace import ReadableSpan
@@ -118,16 +118,20 @@ def capture(
     clock: Callable[[], int] | None = None,
     sampler: Sampler | None = None,
     sdk: bool = True,
+    environ: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> Iterator[Capture]:
     """Record what happens in the block, with providers of its own; what was recording before waits.
+
+    What the block starts itself is stopped at its end.
 
     Args:
         strict: let a failure inside Tachograph raise.
         clock: gives nanoseconds since the epoch; a :class:`TickingClock` makes durations predictable.
         sampler: of the tracer provider.
         sdk: False records with no SDK at all, by the global providers, which are to be unset.
-        settings: as for :func:`tachograph.init`; the environment is not looked at. There is no store unless asked for.
+        environ: variables to read settings from; none by default.
+        settings: as for :func:`tachograph.init`. There is no store unless asked for.
     """
     exporter, log_exporter, reader = InMemorySpanExporter(), _log_exporter(), InMemoryMetricReader()
     from_spans = LedgerSpanExporter()
@@ -138,7 +142,7 @@ def capture(
     logging = LoggerProvider(shutdown_on_exit=False)
     logging.add_log_record_processor(SimpleLogRecordProcessor(log_exporter))
     recording = runtime.Runtime(
-        Config.read({"store": False, **settings}, environ={}),
+        Config.read({"store": False, **settings}, environ=environ or {}),
         tracer_provider=tracing if sdk else None,
         meter_provider=metering if sdk else None,
         logger_provider=logging if sdk else None,
@@ -155,7 +159,9 @@ def capture(
         yield Capture(recording, from_spans.ledger, exporter, log_exporter, reader if sdk else None)
     finally:
         recording.stop()
-        runtime.install(before)
+        started = runtime.install(before)
+        if started is not None and started not in (recording, before):
+            started.stop()
         if before is not None:
             before.hooks.enabled = enabled and not before.stopped
         for provider in (tracing, metering, logging):
