@@ -44,7 +44,8 @@ class OpenSpans:
     """Those of one provider, by their ids."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[int, OpenSpan] = OrderedDict()
+        self.spans: OrderedDict[int, OpenSpan] = OrderedDict()
+        """All of them; who has no time to ask looks here whether there are any."""
 
     def begun(self, span_id: int, parent_id: int, *, session: bool) -> OpenSpan:
         """A span began in another.
@@ -54,18 +55,18 @@ class OpenSpans:
             parent_id: of the one it is in, which may be anybody's.
             session: whether it says which session it is of.
         """
-        span = self._open[span_id] = OpenSpan(self._open.get(parent_id), session=session)
-        if len(self._open) > _MOST:
-            self._open.popitem(last=False)[1].ended = True
+        span = self.spans[span_id] = OpenSpan(self.spans.get(parent_id), session=session)
+        if len(self.spans) > _MOST:
+            self.spans.popitem(last=False)[1].ended = True
         return span
 
     def get(self, span_id: int) -> OpenSpan | None:
         """An open one; None for ours, and for one that has ended."""
-        return self._open.get(span_id)
+        return self.spans.get(span_id)
 
     def ended(self, span_id: int) -> OpenSpan | None:
         """A span ended; None for one that was not known."""
-        span = self._open.pop(span_id, None)
+        span = self.spans.pop(span_id, None)
         if span is not None:
             span.ended = True
         return span

@@ -108,6 +108,8 @@ class SpanStamp(SpanProcessor):
         """The SDK started a span."""
         if self.active:
             ours = getattr(span.instrumentation_scope, "name", None) == names.SCOPE
+            if ours and not self.open.spans and self.sampler is None:
+                return  # at every step of an agent: no span of others is around
             self._guard(self._claim if ours else self._stamp, span, parent_context)
 
     def _claim(self, span: Span, parent_context: Context | None) -> None:
@@ -151,7 +153,8 @@ class SpanStamp(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """The SDK ended a span."""
-        self._guard(self._ended, span)
+        if self.open.spans or getattr(span.instrumentation_scope, "name", None) != names.SCOPE:
+            self._guard(self._ended, span)
 
     def _ended(self, span: ReadableSpan) -> None:
         context = span.context

@@ -397,7 +397,7 @@ def sessions(log: Transcript, around: Surroundings) -> None:
             with tachograph.correlation("request-1"):
                 log.attempt("within", agents[0].run, "go")
             with around.tracer.start_as_current_span("mine", attributes={"db.system.name": "sqlite"}):
-                pass
+                log.attempt("in its span", caller(answer("x"), name="in_its_span").run, "go")
             thread = threading.Thread(target=tachograph.bind(lambda: log.attempt("bound", agents[1].run, "go")))
             thread.start()
             thread.join()
