@@ -72,7 +72,7 @@ def request_approval(
     timeout_seconds: float | None = None,
     call_id: str | None = None,
 ) -> Approval:
-    """A human is asked whether a tool may run. Waiting is the human's time: no error, and not the agent's.
+    """A human is asked whether a tool may run. Waiting is the human's time: no error, and not the tool's.
 
     Args:
         tool_name: of the tool.

@@ -223,7 +223,7 @@ class Instruments:
             self._made[names.AGENT_ERRORS].add(
                 1, {names.AGENT_NAME: run.name, names.ERROR_TYPE: run.error_type or ""}, context
             )
-        self._made[names.AGENT_DURATION].record(_worked_seconds(run), point, context)
+        self._made[names.AGENT_DURATION].record(_span_seconds(run), point, context)
 
     def _approval(self, asked: Operation, context: Context) -> None:
         point = {name: asked.attributes[name] for name in _DECIDED if name in asked.attributes}

@@ -123,10 +123,10 @@ class Live:
         return context if self.claim is None else set_value(*self.claim, context)
 
     def waited(self, start_ns: int, end_ns: int) -> None:
-        """A human was waited for in here, and so in whatever this is in."""
+        """A human was waited for in here: tools around it did not work meanwhile. An agent's time is inclusive."""
         live: Live | None = self
         while live is not None:
-            if len(live.waits) < _MAX_WAITS:
+            if live.kind == "tool" and len(live.waits) < _MAX_WAITS:
                 live.waits.append((start_ns, end_ns))
             live = live.outer.operation
 

@@ -216,13 +216,13 @@ def test_one_who_was_asked_in_vain_is_not_waited_for(recorded: Capture, clock: H
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["run", "run-streamed"])
 @pytest.mark.parametrize("make", ["tool-calling", "code"])
-def test_the_time_of_a_human_is_nobody_elses(
+def test_the_time_of_a_human_is_not_the_tools(
     recorded: Capture,
     clock: HandClock,
     make: str,
     streaming: bool,  # noqa: FBT001
 ) -> None:
-    """A tool that waits inside its call for a decision took only its own time, and so did the agent."""
+    """A tool that waits inside its call for a decision took only its own time; its agent's run has it all."""
     tool = Drop(lambda: clock.pass_by(60))
     agent = (
         caller(DROP, answer(), tools=[tool], name="agent")
@@ -234,7 +234,7 @@ def test_the_time_of_a_human_is_nobody_elses(
     metrics = recorded.ledger.total()
     assert (1, 1, 0, 0) == ran(metrics)["drop"]
     assert 0 < metrics.tools["drop"]["total_duration_ms"] < 1_000
-    assert metrics.processing_duration_ms < 1_000
+    assert streaming or 60_000 < metrics.processing_duration_ms < 61_000  # a stream's is measured by another clock
     (approval,) = tachograph.approvals()
     assert 60_000 < approval["waiting_ms"] < 60_100
     took = [point[2].sum for point in recorded.points() if point[0] == "gen_ai.execute_tool.duration"]
@@ -261,7 +261,7 @@ class Reviewed:
 
 
 def test_a_plan_that_a_human_reviews(recorded: Capture, clock: HandClock) -> None:
-    """Refused, the run ends as interrupted; resumed and edited it goes on; the human's time is not the agent's."""
+    """Refused, the run ends as interrupted; resumed and edited it goes on; what the human took is the approval's."""
     script = Say("a plan"), LOOK, Say("another plan"), answer()
     agent = caller(
         *script,
@@ -281,7 +281,7 @@ def test_a_plan_that_a_human_reviews(recorded: Capture, clock: HandClock) -> Non
         (row["tool_name"], row["agent"], row["status"]) for row in rows
     ]
     assert "a better plan" == rows[1]["changes"]["changed"]["plan"]["to"]
+    assert all(60_000 < row["waiting_ms"] < 60_100 for row in rows)
     metrics = recorded.ledger.total()
-    assert metrics.processing_duration_ms < 1_000
     assert {"plan": 2} == {tool: counts["EDIT"] + counts["REJECT"] for tool, counts in metrics.hitl.items()}
     assert used(metrics) == billed(agent.model) == {"scripted": (4, 400, 40)}

@@ -10,6 +10,7 @@ import pytest
 import tachograph
 from tachograph import events
 from tachograph.testing import capture
+from tachograph.times import moment
 
 if TYPE_CHECKING:
     from tachograph.sources import Source
@@ -271,6 +272,57 @@ def test_timeline_of_a_request(service: Source) -> None:
         ("approval", "write_file"),
         ("tool", "write_file"),
     } == shown
+
+
+class Moments:
+    """A clock that a test sets, in milliseconds from the start."""
+
+    at = 0.0
+
+    def __call__(self) -> int:
+        return 1_768_654_800_000_000_000 + round(self.at * 1_000_000)
+
+
+def test_flow_of_events() -> None:
+    """The document's timeline of one request: what happened, in this order, each at its offset, to the millisecond."""
+    clock = Moments()
+    with capture(clock=clock) as captured, tachograph.session("session-123", correlation_id="corr-abc-123"):
+        with tachograph.agent("orchestrator"):
+            clock.at = 100
+            tachograph.switch("coder", reason="Code modification required")
+        clock.at = 150
+        with tachograph.agent("coder"):
+            clock.at = 200
+            with tachograph.tool("write_file", call_id="call-456") as call:
+                call.outcome("waiting")  # requested; it has not run
+            clock.at = 210
+            events.tool_approval_required("write_file", "call-456", reason="File modification requires approval")
+            clock.at = 5_000
+            events.hitl_decision_made("call-456", "APPROVE")
+            clock.at = 5_100
+        log = captured.ledger.audit_log(correlation_id="corr-abc-123")
+        timeline = captured.ledger.timeline(correlation_id="corr-abc-123")
+
+    start = moment(log[0]["timestamp"])
+    flow = [
+        ((moment(entry["timestamp"]) - start) / 1_000_000, entry["event_type"], entry.get("duration_ms"))
+        for entry in log
+        if not entry["event_type"].startswith("task_") and entry.get("agent_type", entry.get("agent")) != "orchestrator"
+    ]
+    assert [
+        (100, "agent_switched", None),
+        (150, "agent_processing_started", None),
+        (200, "tool_execution_requested", None),
+        (210, "tool_approval_required", None),
+        (5_000, "hitl_decision_made", None),
+        (5_100, "agent_processing_completed", 4_950),
+    ] == flow
+    assert ("agent_processing_started", "orchestrator") == next(
+        (entry["event_type"], entry["agent_type"]) for entry in log if not entry["event_type"].startswith("task_")
+    )
+    assert {("coder", 150.0), ("write_file", 200.0), ("write_file", 210.0)} <= {
+        (entry.name, entry.offset_ms) for entry in timeline.entries
+    }
 
 
 def test_the_log_is_in_order(service: Source) -> None:

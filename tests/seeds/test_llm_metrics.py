@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import tachograph
 from support.records import ledger_of, operation
 from support.serving import asking
 from tachograph.export import session_export
 from tachograph.server import create_app
+from tachograph.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +157,64 @@ def test_clearing_a_session() -> None:
     ledger = ledger_of([operation(1, session="a"), operation(2, session="b")])
     assert ledger.clear_session("a")
     assert [0, 1] == [ledger.session_metrics(session_id).total_requests for session_id in ("a", "b")]
+
+
+def test_new_fields() -> None:
+    """Fields of the authors' own are in each request's row, and go out with it."""
+    with capture() as captured, tachograph.session("abc-123"), tachograph.model("gpt-4") as call:
+        call.usage(input_tokens=850, output_tokens=420)
+        call.set(cache_hit=True, response_quality_score=0.75)
+    (request,) = captured.ledger.session_metrics("abc-123").requests
+    assert (True, 0.75, 1_270) == tuple(request[n] for n in ("cache_hit", "response_quality_score", "total_tokens"))
+    (span,) = captured.spans
+    assert (True, 0.75) == tuple(
+        span.attributes[f"tachograph.field.{n}"] for n in ("cache_hit", "response_quality_score")
+    )
+
+
+def test_the_internal_header(service: Source) -> None:
+    """With a secret the endpoints answer who sends it as `x-internal-auth`, and nobody else."""
+    with asking(create_app(service, export=session_export, token="secret")) as client:  # noqa: S106 - the document's own
+        answers = [
+            client.get("/events/stats", headers=headers).status_code
+            for headers in ({}, {"x-internal-auth": "wrong"}, {"x-internal-auth": "secret"})
+        ]
+    assert [401, 401, 200] == answers
+
+
+def test_endpoint_of_everything(client: httpx.Client) -> None:
+    """`GET /events/metrics` has agents, tools and decisions over all sessions."""
+    answer = client.get("/events/metrics").json()
+    assert {"agent_switches", "agent_processing", "tool_executions", "hitl_decisions", "errors"} <= answer.keys()
+    assert 5 == answer["agent_processing"]["coder"]["count"]
+
+
+def test_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Requests are lines at INFO, in the document's words."""
+    clock = iter(range(10**18, 2 * 10**18, 3_200_000_000))
+    with caplog.at_level(logging.INFO), capture(clock=lambda: next(clock)), tachograph.session("abc-123"):  # noqa: SIM117
+        with tachograph.model("gpt-4") as call:
+            call.usage(input_tokens=850, output_tokens=420)
+    assert [
+        "LLM request started for session abc-123",
+        "LLM request completed for session abc-123: 3200ms, 1270 tokens",
+        "Session abc-123 metrics updated: 1 requests, 1270 tokens",
+    ] == [record.getMessage() for record in caplog.records]
+
+
+def test_limits_are_watched() -> None:
+    """What the document's monitor asks for again and again is told by itself, once: slow, failing, hungry."""
+    limits = {"average_duration_ms": 5_000, "error_rate": 0.1, "average_tokens_per_request": 2_000}
+    clock = iter(range(10**18, 2 * 10**18, 6_000_000_000))
+    with capture(clock=lambda: next(clock), thresholds=limits) as captured, tachograph.session("s"):
+        for error in (None, "RateLimitError"):
+            with tachograph.model("gpt-4") as call:
+                call.usage(input_tokens=2_000, output_tokens=500)
+                if error:
+                    call.failed(error)
+    assert {(metric, limit) for metric, limit in limits.items()} == {
+        (entry["metric"], entry["limit"]) for entry in captured.ledger.audit_log(event_type="threshold_exceeded")
+    }
 
 
 def test_metrics_in_real_time() -> None:

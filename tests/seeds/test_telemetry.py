@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
+import threading
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tachograph
+from support.records import operation
+from tachograph.config import Config
 from tachograph.export import session_export
+from tachograph.store.upkeep import keep_within
+from tachograph.store.writer import Writer
 from tachograph.testing import capture
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tachograph.sources import Source
 
 
@@ -199,3 +209,63 @@ def test_storage(command_line: Source) -> None:
     """The store says where it is and how much it keeps."""
     assert command_line.place.endswith("store.db")
     assert 1 == command_line.stats()["sessions"]
+
+
+def test_a_folder_of_ones_own_and_a_retry_when_it_can_be_written(tmp_path: Path) -> None:
+    """The store is where it is said to be; what cannot be written is kept in memory meanwhile, and the program goes on."""
+    (tmp_path / "custom").write_text("a file in the way of the folder")
+    with capture(store=tmp_path / "custom" / "store.db") as captured, tachograph.session("s"):
+        tachograph.record_tool_usage("file_reader", 0.5)
+        keeper = captured.runtime.keeper
+        assert keeper is not None
+        assert not keeper.flush(0.2)
+        assert 1 == captured.ledger.session_metrics("s").tool_calls
+        (tmp_path / "custom").unlink()
+        assert keeper.flush(20)
+    with contextlib.closing(tachograph.read(tmp_path / "custom" / "store.db")) as stored:
+        assert 1 == stored.session_metrics("s").tool_calls
+
+
+def test_old_sessions_are_cleaned_up(tmp_path: Path) -> None:
+    """Sessions older than the days that settings say are taken away by themselves."""
+    store, day = tmp_path / "store.db", 86_400_000
+    with contextlib.closing(Writer(store)) as writer:
+        for number, days in ((1, 20), (2, 3)):
+            old = operation(number, session=f"{days} days old")
+            now = time.time_ns() - days * day * 1_000_000
+            writer.append([old._replace(start_ns=now, end_ns=now)])
+        assert keep_within(writer, Config.read({"store": store, "store_max_age": 14}, environ={})).finished
+    with contextlib.closing(tachograph.read(store)) as stored:
+        assert ["3 days old"] == stored.sessions()
+
+
+def test_an_agent_from_yaml(session: dict[str, Any]) -> None:
+    """The agent that is only a few lines of YAML is recorded like those that are classes: its runs, model and tools."""
+    runs = [agent for task in session["tasks"] for agent in task["agents"] if agent["agent_name"] == "search_agent"]
+    assert 1 <= len(runs)
+    assert all(run["duration"] > 0 for run in runs)
+    tools = {
+        tool["tool_name"] for task in session["tasks"] for tool in task["tools"] if tool["agent"] == "search_agent"
+    }
+    assert tools & {"file_search", "text_grep"}
+
+
+def test_lines_for_finding_out(caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG everything that is recorded is a line of the log."""
+    with caplog.at_level(logging.DEBUG, "tachograph"), capture(), tachograph.session("s"), tachograph.tool("grep"):
+        pass
+    assert ["tool grep ok for session s: 1ms"] == [
+        re.sub(r"\d+ms", "1ms", record.getMessage()) for record in caplog.records if " ok " in record.getMessage()
+    ]
+
+
+def test_threads_collect_safely() -> None:
+    """Many threads at once lose nothing."""
+    with capture() as captured:
+        bound = tachograph.bind(lambda: [tachograph.record_tool_usage("t", 0.001) for _ in range(50)])
+        threads = [threading.Thread(target=bound) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert 400 == captured.ledger.total().tool_calls
