@@ -96,6 +96,8 @@ def by_hand() -> None:
         )
         asked.decide("EDIT", modified_arguments={"table": "logs"}, decided_by="bob")
         tachograph.request_approval(tool_name="drop", timeout_seconds=0).decide("APPROVE")
+        with tachograph.tool("drop"):
+            tachograph.request_approval(tool_name="drop").decide("REJECT")
         tachograph.record_tool_usage("drop", 0.5)
 
 
@@ -312,7 +314,7 @@ DURATIONS = {"chat": names.MODEL_DURATION, "invoke_agent": names.AGENT_DURATION,
 
 
 def test_durations_and_error_types_are_those_of_the_spans(worked: Capture) -> None:
-    """For each operation the metric has its span's duration, and the same ``error.type`` or none."""
+    """For each operation the metric has its span's duration, but for a human's, and the same ``error.type`` or none."""
     by_metric = {metric: CONVENTIONS["spans"][kind]["named by"] for kind, metric in DURATIONS.items()}
 
     def key(metric: str, attributes: Any) -> tuple[Any, ...]:
@@ -321,7 +323,7 @@ def test_durations_and_error_types_are_those_of_the_spans(worked: Capture) -> No
     spans: dict[tuple[Any, ...], list[float]] = {}
     for span in of_conventions(worked):
         if word(span) in DURATIONS and names.HUMAN_WAIT not in span.attributes:
-            took = (span.end_time - span.start_time) / 1e9
+            took = (span.end_time - span.start_time) / 1e9 - span.attributes.get(names.HUMAN_SECONDS, 0.0)
             spans.setdefault(key(DURATIONS[word(span)], span.attributes), []).append(took)
     points: dict[tuple[Any, ...], list[float]] = {}
     for metric, attributes, point in worked.points():

@@ -212,7 +212,7 @@ def test_limits_are_watched() -> None:
                 call.usage(input_tokens=2_000, output_tokens=500)
                 if error:
                     call.failed(error)
-    assert {(metric, limit) for metric, limit in limits.items()} == {
+    assert set(limits.items()) == {
         (entry["metric"], entry["limit"]) for entry in captured.ledger.audit_log(event_type="threshold_exceeded")
     }
 

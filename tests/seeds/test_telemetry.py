@@ -212,7 +212,7 @@ def test_storage(command_line: Source) -> None:
 
 
 def test_a_folder_of_ones_own_and_a_retry_when_it_can_be_written(tmp_path: Path) -> None:
-    """The store is where it is said to be; what cannot be written is kept in memory meanwhile, and the program goes on."""
+    """The store is where it is said to be; what cannot be written waits in memory, and the program goes on."""
     (tmp_path / "custom").write_text("a file in the way of the folder")
     with capture(store=tmp_path / "custom" / "store.db") as captured, tachograph.session("s"):
         tachograph.record_tool_usage("file_reader", 0.5)

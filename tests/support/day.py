@@ -498,6 +498,8 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
             )
         asked.decide("EDIT", modified_arguments={"a": 2}, decided_by="ada")
         tachograph.decide("unknown", "reject", session_id="s")
+        with tachograph.tool("t"):
+            tachograph.request_approval(tool_name="t", call_id="in").decide("APPROVE")
         log("asked", asked.call_id, asked.tool_name)
 
     def said() -> None:
