@@ -401,9 +401,10 @@ def test_many_threads_lose_and_double_nothing() -> None:
     assert (ledger.stats()["records"], ledger.stats()["open_operations"]) == (4_400, 0)
 
 
-def test_a_new_lock_after_a_fork() -> None:
-    """A lock that another thread held when the process was forked does not stop the child."""
-    ledger = Ledger()
+def test_a_child_process_begins_anew() -> None:
+    """What was recorded before a fork is the parent's, and a lock that another thread held does not stop the child."""
+    ledger = ledger_of([operation(2), operation(3, session="before")])
+    assert ledger.total().total_requests == 2
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -420,7 +421,7 @@ def test_a_new_lock_after_a_fork() -> None:
     finally:
         release.set()
         holder.join(30)
-    assert ledger.total().total_requests == 1
+    assert (ledger.total().total_requests, len(ledger.sessions()), ledger.stats()["records"]) == (1, 1, 1)
 
 
 # ---------------------------------------------------------------------------------------------------- the bounds

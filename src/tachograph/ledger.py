@@ -71,17 +71,7 @@ class Ledger:
         self._max_names = max_names
         self._guard = (guard or Guard()).__call__
         self._clock = clock
-        self._inbox: deque[Record] = deque()
-        self._total = self._tally()
-        self._sessions: OrderedDict[str, Tally] = OrderedDict()
-        self._correlations: OrderedDict[tuple[str, str | None], Tally] = OrderedDict()
-        self._newest: tuple[Any, tuple[Tally, ...]] = None, ()
-        self._open: dict[str, Operation] = {}
         self._attended: list[weakref.WeakMethod[Callable[[], list[Operation]]]] = []
-        self._hidden: set[str] = set()
-        self._known: OrderedDict[str, None] = OrderedDict()
-        self._history: deque[Record] = deque()
-        self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
         self._tap: Tap | None = None
         self.after_fork()
 
@@ -91,12 +81,22 @@ class Ledger:
         return "memory"
 
     def after_fork(self) -> None:
-        """Make the lock anew: another thread may have held it when this process was forked off."""
+        """Begin anew, in a child process: what was recorded is the parent's, and so is a lock that is held."""
         # Reentrant, as the garbage collector may end an abandoned stream in the middle of a fold, on the very thread
         # that holds the lock. Then the record waits in the inbox for the fold under way.
         self._lock = threading.RLock()
         self._folding = False
         self._holder = 0
+        self._inbox: deque[Record] = deque()
+        self._total = self._tally()
+        self._sessions: OrderedDict[str, Tally] = OrderedDict()
+        self._correlations: OrderedDict[tuple[str, str | None], Tally] = OrderedDict()
+        self._newest: tuple[Any, tuple[Tally, ...]] = None, ()
+        self._open: dict[str, Operation] = {}
+        self._hidden: set[str] = set()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._history: deque[Record] = deque()
+        self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
 
     # ------------------------------------------------------------------------------------------------- writing
     def apply(self, record: Record) -> None:

@@ -78,10 +78,10 @@ class Providers:
         self._span_stamp = span_stamp
         self._private: trace.TracerProvider | None = None
         self._ears: list[SpanStamp] = []
+        self._built: list[Any] = []
         self.after_fork()
         self._provider: trace.TracerProvider | None = None
         self._tracer: Tracer | None = None
-        self._built: list[Any] = []
         self._exports: dict[str, list[Outbox | CountedMetrics]] = {}
         self._stamps: list[Any] = []
         # A logger of the API comes to life when a provider is set.
@@ -297,10 +297,12 @@ class Providers:
                 self._guard(provider.shutdown)
 
     def after_fork(self) -> None:
-        """A child process: make the lock anew, as another thread may have held it."""
+        """A child process: make the lock anew, as another thread may have held it, and count from nothing."""
         self._lock = threading.Lock()
         for ear in self._ears:
             ear.after_fork()
+        for provider in self._built:
+            self._guard(_count_anew, provider)
 
     def settle(self) -> None:
         """Hear of what waits for spans that have not ended: they will not be heard of."""
@@ -369,6 +371,17 @@ _INSTANCE: Final = "service.instance.id"
 def _is_proxy(provider: Any) -> bool:
     """Whether it is the API's stand-in for a provider that nobody has set."""
     return "Proxy" in type(provider).__name__
+
+
+def _count_anew(provider: Any) -> None:
+    """Have a meter provider of the SDK forget what it has counted: a child process would say it as its own too."""
+    consumer = getattr(provider, "_measurement_consumer", None)  # the SDK has no public way
+    if consumer is None:
+        return
+    consumer._lock = threading.Lock()  # noqa: SLF001 - another thread may have held it
+    for storage in consumer._reader_storages.values():  # noqa: SLF001
+        storage._lock = threading.RLock()  # noqa: SLF001
+        storage._instrument_view_instrument_matches = {}  # noqa: SLF001
 
 
 def _shown(name: str, endpoint: str) -> str:

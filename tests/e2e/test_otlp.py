@@ -230,8 +230,10 @@ def test_forked_workers_repeat_nothing(programs, receiver, fork):
     assert len(done.told["ledger"]) == 5
     assert by_id(done.told["ledger"]) == rows(receiver)
     assert done.stderr.count("Tachograph · session ") == 1
-    if "pool" in fork:  # a worker that is told to end just ends: what it has not recorded is not sent twice
-        assert [point.metric for point in receiver.metrics].count("tachograph.sessions.active") == 1
+    # Whether a worker of a pool gets to say anything is a matter of luck: if so, it has no session of the parent's.
+    counted = [point for point in receiver.metrics if point.metric == "tachograph.session.tool_calls"]
+    assert [point.value for point in counted] == [2]
+
 
 
 # ----------------------------------------------------------------------------------------------- foreign telemetry

@@ -121,11 +121,24 @@ def told_once(receiver: OtlpReceiver, store: Path, count: int, processes: int) -
     assert 2 * count == len(spans) == len({span.span_id for span in spans})
     assert {f"r-{number}" for number in range(count)} == {span.attributes[names.CORRELATION_ID] for span in spans}
     assert processes == len({span.resource[INSTANCE] for span in spans})
+    for metric, figure in (("tachograph.session.tokens", "value"), ("gen_ai.client.token.usage", "sum")):
+        assert 100 * count == last_of_all(receiver, metric, figure, "input")
+        assert sum(range(count)) == last_of_all(receiver, metric, figure, "output")
     with contextlib.closing(open_source(store)) as kept:
         total = kept.total()
         assert (count, count) == (total.agent_runs, total.total_requests)
         assert sum(range(count)) == total.total_completion_tokens
         assert sorted(f"chat-{number}" for number in range(min(3, count))) == sorted(kept.sessions())
+
+
+def last_of_all(receiver: OtlpReceiver, metric: str, figure: str, token_type: str) -> float:
+    """What a backend shows that adds up the processes: of each series the last point."""
+    last = {
+        (point.resource[INSTANCE], *sorted(point.attributes.items())): getattr(point, figure)
+        for point in receiver.metrics
+        if point.metric == metric and point.attributes[names.TOKEN_TYPE] == token_type
+    }
+    return sum(last.values())
 
 
 def sent_to(receiver: OtlpReceiver, store: Path, protocol: str = "http/protobuf") -> dict[str, str]:
@@ -187,11 +200,13 @@ def test_a_pool_of_workers_that_inherit(programs, tmp_path, kind) -> None:
             f"""
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
+            from opentelemetry import metrics
             from told import tell
             from work import tachograph, work
 
             if __name__ == "__main__":
                 work(0)
+                metrics.get_meter_provider().force_flush()  # so that the SDK has counted when it is forked
                 context = multiprocessing.get_context("fork")
                 if {kind!r} == "futures":
                     with ProcessPoolExecutor(2, mp_context=context) as pool:

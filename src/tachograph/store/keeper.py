@@ -386,8 +386,7 @@ class Keeper:
             writer.forget()
         if self._closing is not None:
             return
-        self._ledger.after_fork()  # whoever is told first
-        self._ledger.settle()  # into the old tap, which goes
+        self._ledger.after_fork()  # whoever is told first: tapping folds what is there
         self._anew()
         if not held:
             self._closing = 0.0
