@@ -235,7 +235,6 @@ def test_forked_workers_repeat_nothing(programs, receiver, fork):
     assert [point.value for point in counted] == [2]
 
 
-
 # ----------------------------------------------------------------------------------------------- foreign telemetry
 FOREIGN = """
     from crew import loner
