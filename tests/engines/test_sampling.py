@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 
@@ -11,6 +12,7 @@ import pytest
 from support.engines import read, wait_for
 from support.programs import Programs
 from tachograph import names
+from tachograph.sources.jaeger import JaegerSource
 
 pytestmark = pytest.mark.engines
 
@@ -102,6 +104,19 @@ def test_what_is_kept_is_whole(sampled):
     assert len(tasks) == len({span["traceId"] for span in spans})
     for word in ("invoke_agent worker", "chat m"):
         assert [span["name"] for span in spans].count(word) == len(tasks)
+
+
+def test_a_session_read_back_says_that_it_was_sampled(sampled):
+    """Who reads a session from Jaeger is told that there was a sampler, and which."""
+    traces, kept, _, jaeger = sampled
+    session = next(session for session, ids in traces.items() if set(ids) <= kept)
+
+    with contextlib.closing(JaegerSource(f"{jaeger.api.replace('http', 'jaeger')}?service=fleet&since=1h")) as read:
+        found = read.session_metrics(session)
+
+    assert 2 == found.agent_runs
+    assert not found.complete
+    assert "spans were left out by sampling, by the Collector's tail sampling: how many is not known" in found.reasons
 
 
 def test_series_of_sessions_end_at_a_fleets_collector(sampled):

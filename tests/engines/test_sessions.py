@@ -50,11 +50,7 @@ SAMPLING = "read from a store of spans: what was sampled out on the way there is
 def store(programs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jaeger]:
     """A Jaeger for the histories of this module, each of a service of its own."""
     with Engines(programs, tmp_path_factory.mktemp("jaeger")) as running:
-        with pytest.MonkeyPatch.context() as environment:
-            # It records what it is asked, sends that to port 4317, and waits long for who may be there when it ends.
-            environment.setenv("OTEL_TRACES_SAMPLER", "always_off")
-            jaeger = running.jaeger()
-        yield jaeger
+        yield running.jaeger()
 
 
 _services = (f"service-{number}" for number in itertools.count(1))

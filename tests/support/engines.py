@@ -307,7 +307,8 @@ service: {{telemetry: {{metrics: {{readers: [
             [str(self.programs["jaeger"]), "--config", str(CONFIG / "jaeger.yaml"), "--config", str(places)],
             directory,
             f"http://{LOOPBACK}:{health}/status",
-            {"JAEGER_DIR": str(directory / "data")},
+            # It records what it is asked, sends that to port 4317, and waits long for who may be there when it ends.
+            {"JAEGER_DIR": str(directory / "data"), "OTEL_TRACES_SAMPLER": "always_off"},
         )
         return Jaeger(self._started(engine), f"{LOOPBACK}:{otlp}", f"http://{LOOPBACK}:{http}")
 
