@@ -216,6 +216,7 @@ class Taking:
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
         self.refused_requests = self.refused = self.taken = 0
+        self.at_half = 0.0
 
     async def take(self, signal: Signal, body: bytes, *, is_json: bool, packed: bool) -> None:
         """Take one; anything but a refusal flies."""
@@ -257,7 +258,9 @@ async def _stream(body: bytes) -> AsyncIterator[bytes]:
 async def run(receiver: Receiver, count: int, seed: int) -> Taking:
     """Send so many; what waits is kept within bounds by waiting for it now and then."""
     taking = Taking(receiver)
-    for signal, is_json, packed, body in inputs(count, seed):
+    for number, (signal, is_json, packed, body) in enumerate(inputs(count, seed)):
+        if number == count // 2:
+            taking.at_half = _megabytes()
         await taking.take(signal, body, is_json=is_json, packed=packed)
         if receiver.room.taken > receiver.room.size // 4:
             assert receiver.settle(600), receiver.stats()
@@ -288,6 +291,7 @@ def main() -> None:
             "swallowed": guard.swallowed(),
             "stats": receiver.stats(),
             "megabytes": round(_megabytes() - before),
+            "more_megabytes": round(_megabytes() - taking.at_half),
             "seconds": round(time.perf_counter() - began, 1),
         }
         source.close()
