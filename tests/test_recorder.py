@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+from opentelemetry.trace import NonRecordingSpan, SpanContext, StatusCode, TraceFlags
 
 from tachograph import correlation, names, runtime, session
 from tachograph.codec import operation_from_span
@@ -199,39 +199,6 @@ def test_facts_add_up(captured: Capture) -> None:
     )
     assert "max_steps" == record.outcome == attributes(captured, "chat m")[names.OUTCOME]
     assert record == operation_from_span(from_sdk(captured.spans[0]))
-
-
-@pytest.mark.parametrize("outcome", ["ok", "error", "max_steps", "interrupted", "abandoned", "waiting", "lost"])
-def test_only_an_error_is_an_error(captured: Capture, outcome: Any) -> None:
-    """The span's status is ERROR for a failure and unset for everything else, whose outcome is an attribute."""
-    recorder = captured.runtime.recorder
-    recorder.end(recorder.begin(Start("tool", "t")), outcome, error=ValueError("no"))
-
-    (span,) = captured.spans
-    if outcome == "error":
-        assert (StatusCode.ERROR, "no") == (span.status.status_code, span.status.description)
-        assert "ValueError" == (span.attributes or {})[names.ERROR_TYPE] == ended(captured)["t"].error_type
-    else:
-        assert StatusCode.UNSET is span.status.status_code
-        assert names.ERROR_TYPE not in (span.attributes or {})
-    assert (None if outcome in ("ok", "error") else outcome) == (span.attributes or {}).get(names.OUTCOME)
-    assert () == span.events
-
-
-@pytest.mark.parametrize(
-    ("start", "kind"),
-    [
-        (Start("model", "m"), SpanKind.CLIENT),
-        (Start("model", "m", in_process=True), SpanKind.INTERNAL),
-        (Start("agent", "a"), SpanKind.INTERNAL),
-        (Start("tool", "t"), SpanKind.INTERNAL),
-    ],
-)
-def test_a_model_behind_a_server_is_a_client_span(captured: Capture, start: Start, kind: SpanKind) -> None:
-    """Only a call that leaves the process is a CLIENT span."""
-    captured.runtime.recorder.end(captured.runtime.recorder.begin(start))
-
-    assert kind is captured.spans[0].kind
 
 
 def test_a_clock_that_goes_back_makes_no_negative_time() -> None:

@@ -1,7 +1,7 @@
 """From facts to the two writings: an OpenTelemetry span with its metrics and log events, and a ledger record.
 
-The only place that starts and ends a span, that decides what an operation belongs to, and that knows an operation
-ends exactly once. Each write is guarded by itself, so a failing exporter does not cost the ledger a record.
+The only place that decides what an operation belongs to, and that knows an operation ends exactly once. Each write is
+guarded by itself, so a failing exporter does not cost the ledger a record.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import format_span_id, format_trace_id
 
-from tachograph import beside, codec, names
+from tachograph import beside, names
 from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
@@ -24,6 +24,7 @@ from tachograph.live import Live, hand_up, run_of
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
+from tachograph.span_writer import SpanWriter
 from tachograph.tally import expired, switch_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Recorder:
         self.logbook = self._logbook = Logbook(
             emit, listened, guard, capturing=self.capturing, copying=config.span_events, clock=clock
         )
+        self._spans = SpanWriter(tracer, guard, self.capturing)
         self._prices = Prices(config.prices)
         self._process_session = process_session
         self._around = around
@@ -192,7 +194,7 @@ class Recorder:
         self, start: Start, record: Operation, base: Context, around_id: str | None
     ) -> tuple[Span | None, Operation]:
         """The span, and the record by its ids."""
-        span = self._guard(self._start_span, start, record, base, around_id)
+        span = self._guard(self._spans.start, start, record, base, around_id)
         started = None if span is None else span.get_span_context()
         span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
         if started is None or span_id is None or span_id == around_id:
@@ -243,7 +245,7 @@ class Recorder:
     def _write_end(self, live: Live, record: Operation, content: Content | None) -> None:
         """The other writing of an end: span, metrics, log events."""
         if live.span is not None:
-            self._guard(self._end_span, live.span, record, live.later, content)
+            self._guard(self._spans.end, live.span, record, live.later, content)
         self._guard(self._instruments.ended, record, live.span)
         if record.kind == "model":
             if record.outcome == "error":
@@ -332,7 +334,7 @@ class Recorder:
 
         Gives the record as it was written, by the ids of its trace; one without an id has its span's.
         """
-        span = self._guard(self._whole_span, record, base)
+        span = self._guard(self._spans.over, record, base)
         around = trace.get_current_span(base).get_span_context()
         written = around if span is None else span.get_span_context()
         if not written.is_valid or written.span_id == around.span_id:
@@ -347,25 +349,9 @@ class Recorder:
         if span is not None:
             for event in events:
                 self._guard(self._logbook.copy, event, span)
-            self._guard(self._end_span, span, record, {}, None)
+            self._guard(self._spans.end, span, record, {}, None)
         self._guard(self._instruments.ended, record.with_ids(point, record.trace_id), span)
         return record
-
-    def _whole_span(self, record: Operation, base: Context) -> Span:
-        around = trace.get_current_span(base).get_span_context()
-        attributes = codec.start_attributes(
-            record._replace(attributes=codec.sendable(record.attributes)),
-            span_parent_id=format_span_id(around.span_id) if around.is_valid else None,
-        )
-        return self._tracer().start_span(
-            codec.span_name(record),
-            base,
-            SpanKind.CLIENT if record.kind == "model" else SpanKind.INTERNAL,
-            {**attributes, names.OPERATION_ID: record.id} if record.id else attributes,
-            start_time=record.start_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
 
     def tell(self, event: Event, base: Context) -> None:
         """An event to the ledger, as a log event, and onto the span of where it happened."""
@@ -402,36 +388,6 @@ class Recorder:
         if event_type == "agent_switched":
             self._guard(self._instruments.switched, *switch_of(event.payload), base)
         self.tell(event, base)
-
-    # ----------------------------------------------------------------------------------------- OpenTelemetry
-    def _start_span(self, start: Start, record: Operation, base: Context, around_id: str | None) -> Span:
-        return self._tracer().start_span(
-            codec.span_name(record, refused=start.refused),
-            base,
-            SpanKind.CLIENT if start.kind == "model" and not start.in_process else SpanKind.INTERNAL,
-            codec.start_attributes(record, span_parent_id=around_id, refused=start.refused),
-            start_time=record.start_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
-
-    def _end_span(self, span: Span, record: Operation, later: Mapping[str, Any], content: Content | None) -> None:
-        try:
-            if span.is_recording():
-                if content is not None and self.capturing is not None and self.capturing.spans:
-                    self._guard(self._content_onto, span, content)
-                outcome = record.outcome or "ok"
-                facts = codec.end_attributes(outcome, record.error_type, record.error_message, later)
-                if facts:
-                    span.set_attributes(facts)
-                if outcome == "error":
-                    span.set_status(Status(StatusCode.ERROR, record.error_message))
-        finally:
-            span.end(record.end_ns)
-
-    @staticmethod
-    def _content_onto(span: Span, content: Content) -> None:
-        span.set_attributes(content.written())
 
     def _switched(self, run: Operation, base: Context) -> None:
         source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)
