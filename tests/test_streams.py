@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import Context, attach, detach, get_current, get_value, set_value
 
+from support.values import named
 from tachograph import names, streams
 from tachograph.guard import Guard
 from tachograph.live import Start
@@ -283,7 +284,7 @@ def test_a_coroutines_end_is_told_and_its_waiting_is_not() -> None:
     assert ([], [("ValueError", None)]) == (failed.items, failed.ends)
 
 
-@pytest.mark.parametrize("result", [None, 1, "text", [1], (1,), {"a": 1}, range(2), object(), lambda: None], ids=repr)
+@pytest.mark.parametrize("result", [None, 1, "text", [1], (1,), {"a": 1}, range(2), object(), lambda: None], ids=named)
 def test_what_is_not_worked_off_later_has_no_driver(result: Any) -> None:
     """Values, and things that can be iterated any number of times, are not streams."""
     told = Told()

@@ -14,6 +14,7 @@ import pytest
 
 import tachograph
 from support.agents import Lookup, Say, answer, caller
+from support.values import named
 from support.written import Host, host
 from tachograph import names
 from tachograph.testing import capture
@@ -225,7 +226,7 @@ def test_usage(bots, shape):
     )
 
 
-@pytest.mark.parametrize("nonsense", [True, -1, 1.5, "12", 2**70, {}, object()], ids=str)
+@pytest.mark.parametrize("nonsense", [True, -1, 1.5, "12", 2**70, {}, object()], ids=named)
 def test_tokens_are_whole_numbers(bots, nonsense, caplog):
     """What is no whole number from 0 up is no number of tokens, and that is said."""
     with capture(wrap=[bots.table("Bot.run", "model", input_tokens="result")]) as recorded:
@@ -569,7 +570,7 @@ CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("condition", "result", "holds"), CONDITIONS, ids=str)
+@pytest.mark.parametrize(("condition", "result", "holds"), CONDITIONS, ids=named)
 def test_conditions(bots, condition, result, holds):
     """Something has to be there, or to be the very value: an object is never asked for its truth, nor compared."""
     with capture(wrap=[bots.table("Bot.run", "event", event="session_updated", if_=condition)]) as recorded:

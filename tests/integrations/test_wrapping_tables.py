@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from support.programs import Programs, script
+from support.values import named
 from support.written import host
 from tachograph.config import Config, ConfigError
 from tachograph.integrations.wrapping import words
@@ -248,7 +249,7 @@ PATHS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("written", "expected"), PATHS, ids=str)
+@pytest.mark.parametrize(("written", "expected"), PATHS, ids=named)
 def test_paths(written: Any, expected: Any) -> None:
     """A step takes an entry, else an item, else an attribute; None goes on as None, and nothing else is asked."""
     thing = Thing()

@@ -1,6 +1,9 @@
-"""Values for property tests."""
+"""Values for property tests, and what they are called."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -15,3 +18,8 @@ PLAIN = st.recursive(
     max_leaves=40,
 )
 """Anything made of the built-in types, with the numbers and characters that JSON finds hard."""
+
+
+def named(value: Any) -> str:
+    """What a parameter is called in a test's id: the same in each process, and so without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
