@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Settings of the machine that runs the tests are none of theirs, and nothing here is to reach for a hub.
-for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAPH_", "OPENAI_"))]:
+for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAPH_", "OPENAI_", "COLUMNS", "LINES"))]:
     del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"
 _data = tempfile.TemporaryDirectory(prefix="tachograph-tests-")

@@ -2,8 +2,8 @@
 
 The others are real, so these tests have environments of their own, which `.ci/run` makes:
 
-    pip install -e '.[test,beside]' && pytest -m beside -k 'not openai-v2'
-    pip install -e '.[test,beside-openai-v2]' && pytest -m beside -k openai-v2
+    pip install -e '.[test,beside]' && pytest -n 0 -m beside -k 'not openai-v2'
+    pip install -e '.[test,beside-openai-v2]' && pytest -n 0 -m beside -k openai-v2
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Packages, clients and connections are real, so these tests have environments of their own, which `.ci/run` makes:
 
-    pip install -e '.[dialect-openinference]' && pytest -m dialect -k openinference tests/e2e/test_dialects.py
+    pip install -e '.[dialect-openinference]' && pytest -n 0 -m dialect -k openinference tests/e2e/test_dialects.py
 
 and likewise for ``dialect-openllmetry``, ``dialect-pydantic-ai``, ``dialect-mcp`` and ``dialect-google-adk``; the
 official packages are in the environments of ``test_beside_others.py``. With ``RECORD_SPANS=1`` the spans of those that

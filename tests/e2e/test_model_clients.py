@@ -2,7 +2,7 @@
 
 The clients and instrumentations are real, so these tests have an environment of their own:
 
-    pip install -e '.[test,beside]' && pytest -m beside tests/e2e/test_model_clients.py
+    pip install -e '.[test,beside]' && pytest -n 0 -m beside tests/e2e/test_model_clients.py
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Its packages are the registry's, so this is a test of its own, which `.ci/run` calls:
 
-    pytest -m node
+    pytest -n 0 -m node
 
 They are installed once, outside the repository: in `$XDG_CACHE_HOME/tachograph-tests`, by default in `~/.cache`.
 """

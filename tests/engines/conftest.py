@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tachograph.sources import Source
 
-HOW = "bash collector-config/engines/get.sh && pytest -m 'engines and not long'"
+HOW = "bash collector-config/engines/get.sh && pytest -n 0 -m 'engines and not long'"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
