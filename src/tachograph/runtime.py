@@ -33,7 +33,7 @@ from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.lines import Lines
 from tachograph.probes import Hooks
-from tachograph.providers import Providers, program_name
+from tachograph.providers import Providers, make_way, program_name
 from tachograph.recorder import Recorder
 from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
@@ -454,6 +454,7 @@ def start(
         store_wanted |= running is not None and running.wants_store
         if store_wanted and "store" not in config.sources:
             config = replace(config, store=default_store())
+        Guard()(make_way)
         runtime = Runtime(
             config,
             tracer_provider=tracer_provider,
