@@ -45,7 +45,7 @@ DRIVER = (
 )
 """The guard and the driver: what calls the host, and what keeps our failures from it. They cannot be guarded."""
 
-MAX_DRIVER_LINES = 40
+MAX_DRIVER_LINES = 41
 
 DOORS = {
     # Python calls these by their names, where the host does something with what we put in the place of its own.
@@ -413,7 +413,7 @@ def test_a_failure_that_cannot_be_noted_reaches_nobody(play: Play) -> None:
 
 # ---------------------------------------------------------------------------------------------- what is unguarded
 def test_what_cannot_be_guarded_is_little(play: Play) -> None:
-    """The guard and the driver have at most 40 lines between them, and each door only a few."""
+    """The guard and the driver have at most 41 lines between them, and each door only a few."""
     lines = {name: _lines(function) for name, function in _unguarded(play).items()}
 
     assert {*DRIVER, *DOORS} == lines.keys()
@@ -523,6 +523,9 @@ NOT_ON_THE_PATH = {
     "tachograph.guard:Guard.__init__": "start",
     "tachograph.guard:Guard._swallow": "only where something fails: has a test of its own",
     "tachograph.guard:Guard.swallowed": "asked by the program",
+    "tachograph.guard:_code": "only where something fails: has a test of its own",
+    "tachograph.guard:_code.<genexpr>": "likewise",
+    "tachograph.guard:of_a_signal": "likewise",
     "tachograph.probes:Carry.__init__": "start",
     "tachograph.probes:Carry.label": "start",
     "tachograph.probes:Hooks.__init__": "start",
