@@ -56,6 +56,9 @@ class _Asked(NamedTuple):
 class Elsewhere(Protocol):
     """Where other processes ask and decide too: :class:`tachograph.store.deciding.Deciding`."""
 
+    def tell(self) -> None:
+        """What was asked here is known to all from now on."""
+
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else decides in this block, and what it decided is known to all at its end."""
 
@@ -144,6 +147,9 @@ class Approvals:
                 self._asked.popitem(last=False)  # the store still has it
         for event in events:
             self._recorder.tell(event, asked.base)
+        elsewhere = self._recorder.guard(self._elsewhere) if events else None
+        if elsewhere is not None:
+            self._recorder.guard(elsewhere.tell)
         return record
 
     def decide(self, payload: Mapping[str, Any], session_id: str | None = None) -> bool:

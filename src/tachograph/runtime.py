@@ -182,7 +182,7 @@ class Runtime:
             return None
         from tachograph.store.deciding import Deciding  # noqa: PLC0415 - loads SQLite, where somebody decides
 
-        return Deciding(self.keeper.path, self.keeper.flush)
+        return Deciding(self.keeper.path, self.keeper.flush, self.keeper.commit)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:

@@ -493,6 +493,7 @@ NOT_ON_THE_PATH = {
     "tachograph.approvals:Elsewhere.alone": "a protocol",
     "tachograph.approvals:Elsewhere.asked": "likewise",
     "tachograph.approvals:Elsewhere.decided": "likewise",
+    "tachograph.approvals:Elsewhere.tell": "likewise",
     "tachograph.attendant:Attendance.of": "start",
     "tachograph.attendant:Attendance.of.by_kind": "start",
     "tachograph.attendant:Attendance.of.those": "start",

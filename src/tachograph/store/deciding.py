@@ -34,11 +34,17 @@ class Deciding:
     Args:
         path: of the store.
         flush: stores what this process has recorded, now.
+        commit: the same, unless nothing can be stored for the time being; by default ``flush``.
     """
 
-    def __init__(self, path: Path, flush: Callable[[], object]) -> None:
+    def __init__(self, path: Path, flush: Callable[[], object], commit: Callable[[], object] | None = None) -> None:
         self._path = path
         self._flush = flush
+        self._commit = commit or flush
+
+    def tell(self) -> None:
+        """Whoever hears of what was asked here, and decides at once, finds it."""
+        self._commit()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

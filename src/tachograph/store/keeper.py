@@ -101,7 +101,7 @@ class Keeper:
 
     def _anew(self) -> None:
         """As it is before the first record: no thread, no writer, nobody waiting."""
-        through = self._through if self._config.store_flush == "through" else None
+        through = self.commit if self._config.store_flush == "through" else None
         self._tap = Tap(MAX_WAITING, self._nudge, self._ring, self._config.store_batch, through)
         self._bell: SimpleQueue[bool] = SimpleQueue()  # its put is safe wherever the garbage collector strikes
         self._awake = False
@@ -140,8 +140,8 @@ class Keeper:
             except RuntimeError:  # none can be started as the interpreter ends; closing writes what there is
                 self._thread = None
 
-    def _through(self) -> None:
-        """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
+    def commit(self) -> None:
+        """Wait until all is committed; not where that would wait for itself, and not while that does not happen."""
         stuck = self._late or (self._trouble is not None and self._trouble.lasting)
         if threading.current_thread() is not self._thread and not self._ledger.held and not stuck:
             self._late = not self.flush()
