@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.context import set_value
 
 from tachograph import names
-from tachograph.context import Scope, here, with_operation
+from tachograph.context import Scope, handing_on, here, with_operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ class Live:
         record, outer = self.record, self.outer
         user_id, conversation_id = outer.user_id, outer.conversation_id
         scope = Scope(record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit)
-        context = with_operation(scope, self.span, here() if base is None else base)
+        context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
         return context if self.claim is None else set_value(*self.claim, context)
 
     def waited(self, start_ns: int, end_ns: int) -> None:
