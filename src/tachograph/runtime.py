@@ -130,6 +130,7 @@ class Runtime:
         self.keeper = self._keeper() if config.enabled and config.store else None
         self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._elsewhere)
         self.ledger.attend(self.approvals.under_way)
+        self.instruments.catch_up = weakref.WeakMethod(self.approvals.catch_up)
         self._attendants = tuple(self._attending())
         self.recorder.attendance = Attendance.of(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)

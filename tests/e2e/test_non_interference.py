@@ -488,6 +488,7 @@ ON_THE_PATH = {
 }
 NOT_ON_THE_PATH = {
     "tachograph.approvals:Approvals.__init__": "start",
+    "tachograph.approvals:Approvals._heard": "where another process has decided: has tests of its own",
     "tachograph.approvals:Approvals.after_fork": "in a child process",
     "tachograph.approvals:Approvals.inherit": "start",
     "tachograph.approvals:Elsewhere.alone": "a protocol",
