@@ -25,6 +25,7 @@ from opentelemetry.util._once import Once
 from tachograph import names
 from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
 from tachograph.exporters import OTLP_FILE, asked_exporters, make_exporter
+from tachograph.loading import loading
 from tachograph.version import VERSION
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Providers:
         """Join a provider that is set already; build none, as the program may be about to."""
         provider = self._explicit or trace.get_tracer_provider()
         if provider is not self._provider and not _is_proxy(provider):
-            with self._lock:
+            with loading(), self._lock:
                 self._join(provider)
 
     def recording(self) -> trace.TracerProvider:

@@ -32,6 +32,7 @@ from tachograph.instruments import Instruments
 from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.lines import Lines
+from tachograph.loading import loading
 from tachograph.probes import Hooks
 from tachograph.providers import Providers, make_way, program_name
 from tachograph.recorder import Recorder
@@ -181,7 +182,8 @@ class Runtime:
         """Where other processes ask and decide too: the store."""
         if self.keeper is None:
             return None
-        from tachograph.store.deciding import Deciding  # noqa: PLC0415 - loads SQLite, where somebody decides
+        with loading():  # SQLite, where somebody decides
+            from tachograph.store.deciding import Deciding  # noqa: PLC0415
 
         return Deciding(self.keeper.path, self.keeper.flush, self.keeper.commit)
 

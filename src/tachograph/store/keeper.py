@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.loading import loading
 from tachograph.store import forks
 from tachograph.tap import Tap
 from tachograph.times import timestamp
@@ -280,9 +281,9 @@ class Keeper:
 
     def _write(self) -> bool:
         """Write what there is; whether that went as it should, trouble included."""
-        # SQLite is loaded where a store is written, and nowhere else.
-        from tachograph.store.batches import Batches  # noqa: PLC0415
-        from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415
+        with loading():  # SQLite, where a store is written and nowhere else
+            from tachograph.store.batches import Batches  # noqa: PLC0415
+            from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415
 
         self._awake = False  # before looking: what comes from here on rings again
         if self._trouble is None or self._batches is None:
