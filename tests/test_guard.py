@@ -212,6 +212,17 @@ def test_forgetting_begins_anew_and_the_sum_goes_on() -> None:
     assert 1 == sum(guard.swallowed().values())
 
 
+def test_a_child_process_has_no_failures_of_its_parents() -> None:
+    """What failed before a fork is told of once, by the parent, forgotten or not."""
+    guard = Guard()
+    guard(fails, ValueError())
+    guard.reset()
+    guard(fails, ValueError())
+    guard.after_fork()
+
+    assert ({}, []) == (guard.swallowed(), [*guard])
+
+
 # --------------------------------------------------------------------------------------------- what interrupts us
 class OutOfTimeError(Exception):
     """What programs raise in a signal handler to end what takes too long."""

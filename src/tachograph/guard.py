@@ -74,6 +74,10 @@ class Guard:
         for site, count in swallowed.items():
             self._forgotten[site] = self._forgotten.get(site, 0) + count
 
+    def after_fork(self) -> None:
+        """A child process: failures so far are the parent's, which says them."""
+        self._swallowed, self._forgotten = {}, {}
+
     def _swallow(self, function: Callable[..., Any], error: Exception) -> bool:
         # No look at host values here.
         if of_a_signal(error):
