@@ -293,4 +293,4 @@ def test_who_asked_sees_what_another_process_decides(programs, tmp_path):
     assert {"scraped": 0, "drop": 0} == told["after"]
     assert ["REJECT"] * 3 == told["statuses"]
     assert {"scraped": 1, "drop": 1, "listed": 1} == told["hitl"]
-    assert told["of_the_tool"] < 0.5
+    assert told["of_the_tool"] < 0.9  # with the human's it would be 1
