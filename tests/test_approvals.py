@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
@@ -17,10 +18,12 @@ import tachograph
 from tachograph import events, names
 from tachograph.approvals import decision_of
 from tachograph.records import Event, Operation
+from tachograph.sources import open_source
 from tachograph.testing import Capture, TickingClock, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SECOND = 1_000
 
@@ -332,6 +335,20 @@ def test_a_child_process_has_nothing_pending(recorded: Capture) -> None:
     assert [] == recorded.runtime.approvals.under_way()
     recorded.runtime.approvals._asked.update(pending)
     asked.decide("APPROVE")
+
+
+def test_whoever_hears_of_a_question_finds_it_in_the_store(tmp_path: Path) -> None:
+    """When the question has been put it is stored, whenever else is; who decides at once elsewhere decides on it."""
+    with capture(store=str(tmp_path / "s.db"), store_debounce=60) as captured, tachograph.session("s"):
+        asked = tachograph.request_approval(tool_name="t", call_id="c-1")
+        with contextlib.closing(open_source(tmp_path / "s.db")) as elsewhere:
+            assert ["c-1"] == [row["call_id"] for row in tachograph.approvals(source=elsewhere)]
+            events.tool_approval_required("t", "c-2")
+            assert ["c-1", "c-2"] == [row["call_id"] for row in tachograph.approvals(source=elsewhere)]
+        asked.decide("APPROVE")
+        assert {"APPROVE": 1, "pending": 1} == {
+            word: count for word, count in captured.ledger.session_metrics("s").hitl["t"].items() if count
+        }
 
 
 @pytest.mark.parametrize(

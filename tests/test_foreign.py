@@ -431,12 +431,28 @@ def test_a_conversation_is_a_session(met) -> None:
 
 
 def test_what_waits_when_recording_stops_is_kept(met) -> None:
-    """A call in a span that never ends is told of when recording stops, or a fork has taken the lock."""
+    """A call in a span that never ends is told of when recording stops."""
     with session("s"), foreign({"rpc.system": "x"}):
         with foreign(CHAT):
             pass
-        met.runtime.providers.after_fork()
         assert [] == [record for record in met.ledger._history if record.session_id == "s"]
+        met.runtime.stop()
+
+    assert 1 == met.ledger.session_metrics("s").total_requests
+
+
+def test_what_waits_at_a_fork_is_the_parents(met) -> None:
+    """A child tells of its own calls alone, each as soon as nothing of its own is around it."""
+    with session("s"), foreign({"rpc.system": "x"}):
+        with foreign(CHAT):
+            pass
+        assert 1 == met.ledger.session_metrics("s").total_requests
+        met.runtime.after_fork()  # all that a fork changes, but for the process
+        assert 0 == met.ledger.session_metrics("s").total_requests
+        with foreign(CHAT):
+            pass
+        met.ledger.settle()
+        assert ["s"] == [record.session_id for record in met.ledger._history]
         met.runtime.stop()
 
     assert 1 == met.ledger.session_metrics("s").total_requests

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import pytest
 from tachograph.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def fails(error: BaseException) -> None:
@@ -208,3 +210,72 @@ def test_forgetting_begins_anew_and_the_sum_goes_on() -> None:
     guard(lambda: 1 / 0)
     assert 3 == sum(dict(guard).values())
     assert 1 == sum(guard.swallowed().values())
+
+
+def test_a_child_process_has_no_failures_of_its_parents() -> None:
+    """What failed before a fork is told of once, by the parent, forgotten or not."""
+    guard = Guard()
+    guard(fails, ValueError())
+    guard.reset()
+    guard(fails, ValueError())
+    guard.after_fork()
+
+    assert ({}, []) == (guard.swallowed(), [*guard])
+
+
+# --------------------------------------------------------------------------------------------- what interrupts us
+class OutOfTimeError(Exception):
+    """What programs raise in a signal handler to end what takes too long."""
+
+
+def out_of_time(*_: Any) -> None:
+    raise OutOfTimeError
+
+
+class Limit:
+    def __call__(self, *_: Any) -> None:
+        self.over()
+
+    def over(self, *_: Any) -> None:
+        raise OutOfTimeError
+
+
+class OwnLimit(Limit):
+    """One whose class has the handler from another."""
+
+
+@pytest.fixture
+def interrupted() -> Iterator[Callable[[Any], None]]:
+    """Interrupts, by a signal that this handler is for."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(handler: Any) -> None:
+        signal.signal(signal.SIGTERM, handler)
+        signal.raise_signal(signal.SIGTERM)
+
+    yield interrupt
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(
+    "handler", [out_of_time, Limit().over, OwnLimit(), functools.partial(out_of_time, 1)], ids=type
+)
+def test_what_a_signal_handler_raises_is_the_hosts(interrupted: Callable[[Any], None], handler: Any) -> None:
+    """A time limit that strikes while we are at work strikes the program, and is no failure of ours."""
+    guard = Guard()
+
+    with pytest.raises(OutOfTimeError):
+        guard(guard, interrupted, handler)
+
+    assert {} == guard.swallowed()
+
+
+def test_what_others_raise_is_kept_whatever_signals_there_are(interrupted: Callable[[Any], None]) -> None:
+    """A handler that raises nothing, or that somebody calls in a thread, leaves failures what they are."""
+    guard = Guard()
+    guard(lambda: (interrupted(lambda *_: None), fails(ValueError())))
+    signal.signal(signal.SIGTERM, out_of_time)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(guard, out_of_time).result()
+
+    assert 2 == sum(guard.swallowed().values())

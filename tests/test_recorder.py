@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -368,6 +370,30 @@ def test_a_failure_handed_up_counts_once(
         layers = {"inner", "outer", "middle"} if between == "another run" else {"inner", "outer"}
         assert (roots, layers) == (total.errors, set(total.errors_by_agent))
         assert {1} == {count for types in total.errors_by_agent.values() for count in types.values()}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no task groups here")
+def test_what_a_task_group_raises_is_handed_up(captured: Capture) -> None:
+    """A run that fails with the group of its workers' failures has none of its own: each worker's is a root cause."""
+    recorder = captured.runtime.recorder
+
+    async def work(number: int) -> None:
+        with operation(recorder, "agent", "worker"):
+            raise LookupError(number)
+
+    async def manage() -> None:
+        with operation(recorder, "agent", "manager"):
+            async with asyncio.TaskGroup() as group:
+                for number in range(2):
+                    group.create_task(work(number))
+
+    with pytest.raises(Exception, match="unhandled errors in a TaskGroup"):
+        asyncio.run(manage())
+
+    for ledger in (captured.ledger, captured.spans_only):
+        total = ledger.total()
+        assert 2 == total.errors
+        assert {"worker": {"LookupError": 2}, "manager": {"ExceptionGroup": 1}} == total.errors_by_agent
 
 
 def test_a_failure_that_was_mended_is_not_the_next_ones(captured: Capture) -> None:

@@ -19,7 +19,7 @@ from opentelemetry import baggage, trace
 from opentelemetry.context import attach, detach, get_current
 
 import tachograph
-from tachograph import bind, correlation, names, runtime, session
+from tachograph import agent, bind, correlation, names, runtime, session
 from tachograph.context import Scope, current, with_scope
 from tachograph.live import Start
 
@@ -697,6 +697,36 @@ def test_ids_are_handed_on_where_asked_and_not_else() -> None:
         with correlation("d", propagate=True):
             assert "d" == baggage.get_all()["tachograph.correlation.id"]
     assert {} == baggage.get_all()
+
+
+def test_what_is_handed_on_is_what_holds(captured: Capture) -> None:
+    """Inside the block a request named or begun later goes out in its turn; of another session nothing does."""
+    with session("s", correlation_id="c", user_id="u", propagate=True):
+        with correlation("d"):
+            assert {"session.id": "s", "tachograph.correlation.id": "d", "user.id": "u"} == baggage.get_all()
+        with session("s", correlation_id="e", user_id="v"):
+            assert {"session.id": "s", "tachograph.correlation.id": "e", "user.id": "v"} == baggage.get_all()
+        with session("t", correlation_id="f"):
+            assert {} == baggage.get_all()
+            with session("s", correlation_id="c", user_id="u"):
+                assert {} == baggage.get_all()
+        assert {"session.id": "s", "tachograph.correlation.id": "c", "user.id": "u"} == baggage.get_all()
+
+    with session("s", propagate=True), agent("a"):
+        (run,) = captured.ledger.open_operations()
+        assert {"session.id": "s", "tachograph.correlation.id": run.correlation_id} == baggage.get_all()
+        with agent("b"):
+            assert {"session.id": "s", "tachograph.correlation.id": run.correlation_id} == baggage.get_all()
+
+
+def test_baggage_that_somebody_else_has_set_stays() -> None:
+    """The program's own entries, and those of a service before this one, are theirs, whatever they are called."""
+    token = attach(baggage.set_baggage(names.SESSION_ID, "theirs", baggage.set_baggage(names.USER_ID, "u")))
+    try:
+        with session("own", correlation_id="c", user_id="v"), correlation("d"):
+            assert {"session.id": "theirs", "user.id": "u"} == baggage.get_all()
+    finally:
+        detach(token)
 
 
 @session("s", propagate=True)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import signal
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -347,6 +348,21 @@ def test_what_is_skipped_is_not_looked_at() -> None:
 
     assert ["first", "odd", "word", None, "word", 0] == list(streamed(host(), stream))
     assert ["first", "odd", None, 0] == told
+
+
+def test_what_interrupts_a_look_at_an_item_is_the_hosts() -> None:
+    """What a signal handler of the program raises while we look whether an item is worth it ends its stream."""
+
+    def out_of_time(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGTERM, out_of_time)
+    try:
+        stream = Stream(Guard(), skip=lambda _: signal.raise_signal(signal.SIGTERM), item=lambda _: None)
+        with pytest.raises(TimeoutError):
+            list(streamed((number for number in range(3)), stream))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # ----------------------------------------------------------------------------------------------------- the time

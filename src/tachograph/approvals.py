@@ -30,7 +30,7 @@ from tachograph.times import timestamp
 from tachograph.views.approvals import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from tachograph.recorder import Recorder
@@ -56,14 +56,17 @@ class _Asked(NamedTuple):
 class Elsewhere(Protocol):
     """Where other processes ask and decide too: :class:`tachograph.store.deciding.Deciding`."""
 
+    def tell(self) -> None:
+        """What was asked here is known to all from now on."""
+
     def alone(self) -> AbstractContextManager[None]:
         """Nobody else decides in this block, and what it decided is known to all at its end."""
 
     def asked(self, call_id: str, session_id: str | None) -> Operation | None:
         """The approval asked for by this call id: one that is pending, else the newest that was decided."""
 
-    def decided(self, operation_id: str) -> Operation | None:
-        """The approval with this id, if it is decided."""
+    def decided(self, operation_ids: Iterable[str]) -> list[Operation]:
+        """The approvals among those with these ids that are decided."""
 
 
 class Approvals:
@@ -144,6 +147,9 @@ class Approvals:
                 self._asked.popitem(last=False)  # the store still has it
         for event in events:
             self._recorder.tell(event, asked.base)
+        elsewhere = self._recorder.guard(self._elsewhere) if events else None
+        if elsewhere is not None:
+            self._recorder.guard(elsewhere.tell)
         return record
 
     def decide(self, payload: Mapping[str, Any], session_id: str | None = None) -> bool:
@@ -196,6 +202,29 @@ class Approvals:
         if names.HUMAN_WAIT in record.attributes:
             self._settled(record)
 
+    def catch_up(self) -> None:
+        """Hear what other processes have decided on what was asked for here."""
+        pending = {asked.record.id: key for key, asked in list(self._asked.items())}
+        elsewhere = self._recorder.guard(self._elsewhere) if pending else None
+        if elsewhere is None:
+            return
+        for ended in self._recorder.guard(elsewhere.decided, pending, default=[]):
+            key = pending[ended.id]
+            with self._lock:
+                asked = self._asked.get(key)
+                if asked is None or asked.record.id != ended.id:
+                    continue  # decided here meanwhile
+                del self._asked[key]
+            self._heard(asked, ended)
+
+    def _heard(self, asked: _Asked, ended: Operation) -> None:
+        """What another process has decided is what is known here from now on."""
+        inside = None if (around := current(asked.base)) is None else around.operation
+        if inside is not None and ended.end_ns is not None:
+            inside.waited(ended.start_ns, ended.end_ns)
+        self._recorder.learn(ended)
+        self._settled(ended)
+
     def _settled(self, record: Operation) -> None:
         with self._lock:
             self._decided[record.session_id, self.call_id(record)] = record
@@ -210,13 +239,11 @@ class Approvals:
             pending, decided = (_meant(table, call_id, session_id, here) for table in (self._asked, self._decided))
             asked = None if pending is None else self._asked.pop(pending)
         if asked is not None:
-            ended = None if elsewhere is None else self._recorder.guard(elsewhere.decided, asked.record.id)
-            if ended is None:
+            known = None if elsewhere is None else self._recorder.guard(elsewhere.decided, [asked.record.id])
+            if not known:
                 return asked
-            # Another process was faster; what it decided is what is known here from now on.
-            self._recorder.learn(ended)
-            self._settled(ended)
-            return asked._replace(record=ended)
+            self._heard(asked, known[0])  # another process was faster
+            return asked._replace(record=known[0])
         record = None if elsewhere is None else self._recorder.guard(elsewhere.asked, call_id, session_id)
         if (record is None or record.end_ns is not None) and decided is not None:
             record = self._decided.get(decided, record)

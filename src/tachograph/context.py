@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context, attach, create_key, detach, get_current
+from opentelemetry.context import Context, attach, create_key, detach, get_current, set_value
 
 from tachograph import names
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_ID_CHARS = 200
 _MAX_ID_BITS = 4 * MAX_ID_CHARS
 _SCOPE_KEY = create_key("tachograph")
+_HANDED_ON_KEY = create_key("tachograph-handed-on")
+_HANDED_ON = names.SESSION_ID, names.CORRELATION_ID, names.USER_ID
+"""What goes into baggage: the first fields of a scope."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -116,14 +119,24 @@ def from_baggage(context: Context | None = None) -> Scope | None:
 
 def into_baggage(scope: Scope, context: Context) -> Context:
     """``context`` with the scope's ids as baggage, which reaches every service called, third parties too."""
-    for name, value in (
-        (names.SESSION_ID, scope.session_id),
-        (names.CORRELATION_ID, scope.correlation_id),
-        (names.USER_ID, scope.user_id),
-    ):
+    for name, value in zip(_HANDED_ON, scope, strict=False):
         if value:
             context = baggage.set_baggage(name, value, context)
-    return context
+    return set_value(_HANDED_ON_KEY, scope[: len(_HANDED_ON)], context)
+
+
+def handing_on(scope: Scope, context: Context) -> Context:
+    """``context``, where ids that :func:`into_baggage` has put there are those that hold in ``scope``.
+
+    In another session, which nobody has asked to hand on, there are none: better than wrong ones.
+    """
+    handed_on: Any = context.get(_HANDED_ON_KEY)
+    if handed_on is None or handed_on == scope[: len(_HANDED_ON)]:
+        return context
+    for name in _HANDED_ON:
+        context = baggage.remove_baggage(name, context)
+    same = handed_on[0] == scope.session_id
+    return into_baggage(scope, context) if same else set_value(_HANDED_ON_KEY, None, context)
 
 
 def new_id() -> str:

@@ -153,6 +153,8 @@ def approvals(
 ) -> list[dict[str, Any]]:
     """Approvals that this process knows of, oldest first; see :func:`tachograph.views.approvals.approvals_view`.
 
+    With a store those that it has asked for are as other processes have decided on them.
+
     Args:
         session_id: only those of this session.
         pending: only those that wait for a decision, or only the others.
@@ -162,5 +164,7 @@ def approvals(
         SourceError: where the source cannot be read.
     """
     tachograph = runtime.current()
+    if source is None:
+        tachograph.guard(tachograph.approvals.catch_up)
     asked = tachograph.ledger if source is None else source
     return approvals_of(asked, tachograph.recorder.now(), session_id=session_id, pending=pending)

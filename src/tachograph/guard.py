@@ -9,7 +9,11 @@ the guard is strict and raises instead, so that a fault is loud where it can be 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import signal
+import threading
+import types
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -43,15 +47,16 @@ class Guard:
         """``function(*args)``, or ``default`` when that raises.
 
         Only :class:`Exception` is kept: a ``KeyboardInterrupt`` that happens to strike while our code runs
-        is the host's.
+        is the host's, and so is whatever a signal handler of the host raises then, as one that limits time does.
         """
         try:
             return function(*args)
         except Exception as error:
-            if self.strict:
-                raise
+            ours = not self.strict
             with contextlib.suppress(Exception):  # a broken log handler is not our host's fault
-                self._swallow(function, error)
+                ours = ours and self._swallow(function, error)
+            if not ours:
+                raise
             return default
 
     def keep(self, site: str, error: Exception, default: Any = None) -> Any:
@@ -69,9 +74,16 @@ class Guard:
         for site, count in swallowed.items():
             self._forgotten[site] = self._forgotten.get(site, 0) + count
 
-    def _swallow(self, function: Callable[..., Any], error: Exception) -> None:
+    def after_fork(self) -> None:
+        """A child process: failures so far are the parent's, which says them."""
+        self._swallowed, self._forgotten = {}, {}
+
+    def _swallow(self, function: Callable[..., Any], error: Exception) -> bool:
         # No look at host values here.
+        if of_a_signal(error):
+            return False
         self._count(getattr(function, "__qualname__", None) or type(function).__qualname__, error)
+        return True
 
     def _count(self, site: str, error: Exception) -> None:
         if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
@@ -97,3 +109,28 @@ class Guard:
         for site, count in list(self._swallowed.items()):
             counts[site] = counts.get(site, 0) + count
         return iter(list(counts.items()))
+
+
+def of_a_signal(error: Exception) -> bool:
+    """Whether a signal handler of the program raised it, which interrupts whatever runs, and so may be us."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that handlers run in
+        return False
+    handlers = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    traceback = error.__traceback__
+    while handlers and traceback is not None:
+        if traceback.tb_frame.f_code in handlers:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _code(handler: Any) -> types.CodeType | None:
+    """What runs when it is called, if that is Python; nothing is asked of an object of the host."""
+    kind = type(handler)
+    if kind is functools.partial:
+        return _code(handler.func)
+    if kind is types.MethodType:
+        return _code(handler.__func__)
+    if kind is not types.FunctionType:
+        handler = next((vars(each)["__call__"] for each in kind.__mro__ if "__call__" in vars(each)), None)
+    return handler.__code__ if type(handler) is types.FunctionType else None

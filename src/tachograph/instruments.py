@@ -94,6 +94,8 @@ class Instruments:
         self._by_correlation = by_correlation
         self.enabled = True
         self._given = provider
+        self.catch_up: Callable[[], Callable[[], object] | None] = lambda: None
+        """Gives who hears of decisions that were made elsewhere; a meter holds this, and is not to hold that."""
         self._judged: MeterProvider | None = None
         self._collected_first = False
         self._waiting: deque[Operation] = deque()
@@ -277,6 +279,9 @@ class Instruments:
         yield Observation(self._ledger.stats()["active_sessions"])
 
     def _pending(self) -> Iterable[Observation]:
+        catch_up = self.catch_up()
+        if catch_up is not None:
+            catch_up()
         for tool, decisions in self._ledger.total().hitl.items():
             # At zero too, once there were any: what is pending no more is to be seen.
             yield Observation(decisions.get(PENDING, 0), {names.TOOL_NAME: tool})

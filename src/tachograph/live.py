@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.context import set_value
 
 from tachograph import names
-from tachograph.context import Scope, here, with_operation
+from tachograph.context import Scope, handing_on, here, with_operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _MAX_FAILURES: Final = 16
 _MAX_CHAIN: Final = 64
 _MAX_WAITS: Final = 1_000
+_GROUP: Final[Any] = getattr(builtins, "BaseExceptionGroup", None)
+"""What a task group raises; from Python 3.11 on."""
 
 Facts = dict[str, Any]
 """Attributes by the names of :mod:`tachograph.names`. ``names.OUTCOME`` among them overrides the outcome."""
@@ -119,7 +122,7 @@ class Live:
         record, outer = self.record, self.outer
         user_id, conversation_id = outer.user_id, outer.conversation_id
         scope = Scope(record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit)
-        context = with_operation(scope, self.span, here() if base is None else base)
+        context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
         return context if self.claim is None else set_value(*self.claim, context)
 
     def waited(self, start_ns: int, end_ns: int) -> None:
@@ -155,7 +158,7 @@ def hand_up(run: Live, error: BaseException) -> None:
 
 
 def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
-    """Whether one of ``earlier`` is among the causes and contexts of ``error``."""
+    """Whether one of ``earlier`` is among the causes and contexts of ``error``, or of those it is a group of."""
     known = {id(failure) for failure in earlier}
     todo, seen = [error], set[int]()
     for _ in itertools.repeat(None, _MAX_CHAIN):
@@ -167,4 +170,6 @@ def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
         if id(link) not in seen:
             seen.add(id(link))
             todo += [cause for cause in (link.__cause__, link.__context__) if cause is not None]
+            if _GROUP is not None and issubclass(type(link), _GROUP):
+                todo += _GROUP.exceptions.__get__(link)  # past what a subclass makes of it
     return False

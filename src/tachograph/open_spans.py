@@ -62,7 +62,13 @@ class OpenSpans:
 
     def get(self, span_id: int) -> OpenSpan | None:
         """An open one; None for ours, and for one that has ended."""
-        return self.spans.get(span_id)
+        span = self.spans.get(span_id)
+        return None if span is None or span.ended else span
+
+    def after_fork(self) -> None:
+        """A child process: they end in the parent, and nothing here is to wait for that."""
+        for span in self.spans.values():
+            span.ended = True  # kept, as what begins in them is of the session they say
 
     def ended(self, span_id: int) -> OpenSpan | None:
         """A span ended; None for one that was not known."""

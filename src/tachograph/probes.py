@@ -80,6 +80,11 @@ class Call(Watch):
         inside = self.inside
         return inside if inside is None or inside.kind == "agent" else inside.agent
 
+    @property
+    def owner(self) -> Any:
+        """The class or module whose callable it is; of a method that is overridden, the one that is called now."""
+        return self._driver.owner
+
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument, however it was passed."""
         if name in self.kwargs:
@@ -167,6 +172,10 @@ class _Driver:
         self._hooks = hooks
         self.recorder = hooks.recorder
         self._guard = hooks.guard.__call__
+
+    @property
+    def owner(self) -> Any:
+        return self._probe.owner
 
     def begin(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """The call is about to be made; None if there is nothing to find out."""

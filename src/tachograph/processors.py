@@ -98,7 +98,8 @@ class SpanStamp(SpanProcessor):
         return [] if self._hear is None else self.traces.undecided()
 
     def after_fork(self) -> None:
-        """Another thread may have held the lock when this process was forked off."""
+        """A child process: spans that are open or wait are the parent's."""
+        self.open.after_fork()
         self.traces.after_fork()
 
     def _session(self) -> str | None:

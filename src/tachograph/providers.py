@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,10 +20,12 @@ from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
+from opentelemetry.util._once import Once
 
 from tachograph import names
 from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
 from tachograph.exporters import OTLP_FILE, asked_exporters, make_exporter
+from tachograph.loading import loading
 from tachograph.version import VERSION
 
 if TYPE_CHECKING:
@@ -110,7 +113,7 @@ class Providers:
         """Join a provider that is set already; build none, as the program may be about to."""
         provider = self._explicit or trace.get_tracer_provider()
         if provider is not self._provider and not _is_proxy(provider):
-            with self._lock:
+            with loading(), self._lock:
                 self._join(provider)
 
     def recording(self) -> trace.TracerProvider:
@@ -279,6 +282,7 @@ class Providers:
         self._deafen()
         built, self._built = self._built, []
         if built:
+            _ended.update(built)
             self._guard(self._end, built)
 
     def _end(self, built: list[Any]) -> None:
@@ -348,6 +352,25 @@ class Providers:
         if _is_proxy(provider):
             return "nowhere (set OTEL_EXPORTER_OTLP_ENDPOINT to export)"
         return f"the program's own {type(provider).__name__}"
+
+
+_ended: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+"""Providers of ours that were stopped."""
+
+
+def make_way() -> None:
+    """Take those of ours that were stopped out of the API, for new ones: it takes one for good, and has no way back."""
+    for module, name in (
+        (trace, "_TRACER_PROVIDER"),
+        (metrics._internal, "_METER_PROVIDER"),  # noqa: SLF001 - as said
+        (_logs._internal, "_LOGGER_PROVIDER"),  # noqa: SLF001
+    ):
+        if getattr(module, name) in _ended:
+            setattr(module, f"{name}_SET_ONCE", Once())
+            setattr(module, name, None)
+    meters = metrics._internal._PROXY_METER_PROVIDER  # noqa: SLF001
+    if meters._real_meter_provider in _ended:  # noqa: SLF001
+        meters._real_meter_provider = None  # noqa: SLF001
 
 
 class _OfProcess(Resource):

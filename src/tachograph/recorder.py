@@ -21,6 +21,7 @@ from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.live import Live, hand_up, run_of
+from tachograph.loading import loading
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
@@ -149,8 +150,9 @@ class Recorder:
     def begin(self, start: Start, base: Context | None = None) -> Live:
         """An operation starts; in ``base``, by default the current context."""
         if not self._ready:
-            self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
-            self._guard(self._prices.ready)  # and prices to be read
+            with loading():
+                self._guard(self._tracer)  # before the clock is read: the first time, providers are to be built
+                self._guard(self._prices.ready)  # and prices to be read
             self._ready = True
         if start.parent is not None:
             base = start.parent.context(base)

@@ -32,8 +32,9 @@ from tachograph.instruments import Instruments
 from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.lines import Lines
+from tachograph.loading import loading
 from tachograph.probes import Hooks
-from tachograph.providers import Providers, program_name
+from tachograph.providers import Providers, make_way, program_name
 from tachograph.recorder import Recorder
 from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
@@ -130,6 +131,7 @@ class Runtime:
         self.keeper = self._keeper() if config.enabled and config.store else None
         self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._elsewhere)
         self.ledger.attend(self.approvals.under_way)
+        self.instruments.catch_up = weakref.WeakMethod(self.approvals.catch_up)
         self._attendants = tuple(self._attending())
         self.recorder.attendance = Attendance.of(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
@@ -180,9 +182,10 @@ class Runtime:
         """Where other processes ask and decide too: the store."""
         if self.keeper is None:
             return None
-        from tachograph.store.deciding import Deciding  # noqa: PLC0415 - loads SQLite, where somebody decides
+        with loading():  # SQLite, where somebody decides
+            from tachograph.store.deciding import Deciding  # noqa: PLC0415
 
-        return Deciding(self.keeper.path, self.keeper.flush)
+        return Deciding(self.keeper.path, self.keeper.flush, self.keeper.commit)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
@@ -204,6 +207,7 @@ class Runtime:
 
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
+        self.guard.after_fork()
         self.ledger.after_fork()
         self.recorder.after_fork()
         self.instruments.after_fork()
@@ -454,6 +458,7 @@ def start(
         store_wanted |= running is not None and running.wants_store
         if store_wanted and "store" not in config.sources:
             config = replace(config, store=default_store())
+        Guard()(make_way)
         runtime = Runtime(
             config,
             tracer_provider=tracer_provider,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from opentelemetry.context import attach, get_current
 
 from tachograph import runtime
-from tachograph.context import Scope, clean_id, current, into_baggage, new_id, with_scope
+from tachograph.context import Scope, clean_id, current, handing_on, into_baggage, new_id, with_scope
 from tachograph.streams import within
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Binding:
             tachograph.guard(tachograph.providers.meet)
         scope = self._make(tachograph.recorder.scope())
         context = with_scope(scope)
-        return into_baggage(scope, context) if self._propagate else context
+        return into_baggage(scope, context) if self._propagate else handing_on(scope, context)
 
     def __enter__(self) -> Bound:
         return cast("Bound", runtime.current().guard(self._enter, default=_NOWHERE))

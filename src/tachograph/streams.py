@@ -21,6 +21,7 @@ import wrapt
 from tachograph import names
 from tachograph.context import CURRENT, enter, here
 from tachograph.drive import StandIn, Watch, drive
+from tachograph.guard import of_a_signal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -166,7 +167,9 @@ class Stream(Watch):
                 if look is not None:
                     try:
                         silent = skip is not None and skip(item)
-                    except Exception:  # noqa: BLE001 - it is looked at instead, through the guard
+                    except Exception as error:
+                        if guard(of_a_signal, error):
+                            raise
                         silent = False
                     if not silent:
                         guard(look, item)

@@ -118,17 +118,17 @@ class Traces:
         self._session = session
         self._prices = prices
         self._clock = clock
-        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
-        self._count = 0
         self._decided: OrderedDict[_SpanId, Around] = OrderedDict()
         self._before: OrderedDict[_SpanId, Within] = OrderedDict()
-        self._known: list[Operation] | None = []
         self._calls = SameCalls()
         self.after_fork()
 
     def after_fork(self) -> None:
-        """Make the lock anew: another thread may have held it when this process was forked off."""
+        """A child process: what waits is the parent's to tell of, and another thread may have held the lock."""
         self._lock = threading.RLock()
+        self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
+        self._count = 0
+        self._known: list[Operation] | None = []
 
     def __len__(self) -> int:
         """Spans that wait."""

@@ -17,6 +17,13 @@ def test_zeros_that_stand_for_nothing_are_left_out() -> None:
     assert {names.INPUT_TOKENS: 7, names.OUTPUT_TOKENS: 0} == embedding.facts
 
 
+def test_fewer_tokens_than_none_are_unknown() -> None:
+    """A number below zero, as some write for what they do not know, is taken from no sum."""
+    call = said.model("d", {names.INPUT_TOKENS: -1, names.OUTPUT_TOKENS: 20, names.CACHED_TOKENS: -5}, "x")
+
+    assert {names.OUTPUT_TOKENS: 20} == call.facts
+
+
 def test_an_answer_that_stopped_for_tools_asks_for_one_at_least() -> None:
     """Where nobody says how many tools an answer asks for, it is one for each choice that stopped for it."""
     guessed = said.model("d", {names.FINISH_REASONS: ("tool_calls", "stop")}, "x")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STARTED = """
+    import json
     import os
     import tachograph
     from told import tell
@@ -232,3 +233,64 @@ def test_who_asked_hears_that_another_process_has_decided(programs, tmp_path):
     )
     with closing(tachograph.read(tmp_path / "store.db")) as source:
         assert ["REJECT"] == [row["status"] for row in tachograph.approvals(source=source)]
+
+
+def test_who_asked_sees_what_another_process_decides(programs, tmp_path):
+    """Decided elsewhere, it is pending no more where it was asked (metrics, lists, figures), and no tool's time."""
+    with programs.start(
+        sys.executable,
+        "-c",
+        program(
+            STARTED,
+            """
+            import sys
+            from opentelemetry import metrics
+            from opentelemetry.sdk.metrics import MeterProvider
+            from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+            reader = InMemoryMetricReader()
+            metrics.set_meter_provider(MeterProvider([reader]))
+
+            def pending():
+                found = json.loads(reader.get_metrics_data().to_json())["resource_metrics"][0]["scope_metrics"][0]
+                (metric,) = [each for each in found["metrics"] if each["name"] == "tachograph.approvals.pending"]
+                return {p["attributes"]["gen_ai.tool.name"]: p["value"] for p in metric["data"]["data_points"]}
+
+            with tachograph.session("chat"):
+                tachograph.request_approval(tool_name="scraped", call_id="call-1")
+                with tachograph.tool("drop"):
+                    tachograph.request_approval(tool_name="drop", call_id="call-2")
+                    before = pending()
+                    print("ready", flush=True)
+                    sys.stdin.readline()
+                    after = pending()
+                    tachograph.request_approval(tool_name="listed", call_id="call-3")
+                    print("ready", flush=True)
+                    sys.stdin.readline()
+                    statuses = [row["status"] for row in tachograph.approvals()]
+            (tool,) = [entry for entry in tachograph.timeline(session_id="chat").entries if entry.kind == "tool"]
+            figures = tachograph.session_metrics("chat")
+            tell(
+                before=before,
+                after=after,
+                statuses=statuses,
+                hitl={name: decisions["REJECT"] for name, decisions in figures.hitl.items()},
+                of_the_tool=figures.tools["drop"]["total_duration_ms"] / tool.duration_ms,
+            )
+            """,
+        ),
+    ) as asking:
+        assert "ready\n" == asking.stdout.readline()
+        assert done(programs, DECIDE, "call-1", "REJECT")["counts"]
+        assert done(programs, DECIDE, "call-2", "REJECT")["counts"]
+        asking.stdin.write("\n")
+        asking.stdin.flush()
+        assert "ready\n" == asking.stdout.readline()
+        assert done(programs, DECIDE, "call-3", "REJECT")["counts"]
+        told = programs.finish(asking, "\n").told
+
+    assert {"scraped": 1, "drop": 1} == told["before"]
+    assert {"scraped": 0, "drop": 0} == told["after"]
+    assert ["REJECT"] * 3 == told["statuses"]
+    assert {"scraped": 1, "drop": 1, "listed": 1} == told["hitl"]
+    assert told["of_the_tool"] < 0.9  # with the human's it would be 1

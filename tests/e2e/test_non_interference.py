@@ -45,7 +45,7 @@ DRIVER = (
 )
 """The guard and the driver: what calls the host, and what keeps our failures from it. They cannot be guarded."""
 
-MAX_DRIVER_LINES = 40
+MAX_DRIVER_LINES = 41
 
 DOORS = {
     # Python calls these by their names, where the host does something with what we put in the place of its own.
@@ -413,7 +413,7 @@ def test_a_failure_that_cannot_be_noted_reaches_nobody(play: Play) -> None:
 
 # ---------------------------------------------------------------------------------------------- what is unguarded
 def test_what_cannot_be_guarded_is_little(play: Play) -> None:
-    """The guard and the driver have at most 40 lines between them, and each door only a few."""
+    """The guard and the driver have at most 41 lines between them, and each door only a few."""
     lines = {name: _lines(function) for name, function in _unguarded(play).items()}
 
     assert {*DRIVER, *DOORS} == lines.keys()
@@ -488,11 +488,13 @@ ON_THE_PATH = {
 }
 NOT_ON_THE_PATH = {
     "tachograph.approvals:Approvals.__init__": "start",
+    "tachograph.approvals:Approvals._heard": "where another process has decided: has tests of its own",
     "tachograph.approvals:Approvals.after_fork": "in a child process",
     "tachograph.approvals:Approvals.inherit": "start",
     "tachograph.approvals:Elsewhere.alone": "a protocol",
     "tachograph.approvals:Elsewhere.asked": "likewise",
     "tachograph.approvals:Elsewhere.decided": "likewise",
+    "tachograph.approvals:Elsewhere.tell": "likewise",
     "tachograph.attendant:Attendance.of": "start",
     "tachograph.attendant:Attendance.of.by_kind": "start",
     "tachograph.attendant:Attendance.of.those": "start",
@@ -512,7 +514,8 @@ NOT_ON_THE_PATH = {
     "tachograph.lines:Lines._call_ended": "only where somebody reads the log along: has a test of its own",
     "tachograph.thresholds:Thresholds.__init__": "start",
     "tachograph.guard:Guard._count": "only where something fails: has a test of its own",
-    "tachograph.guard:Guard.keep": "likewise",
+    "tachograph.guard:Guard.after_fork": "in a child process",
+    "tachograph.guard:Guard.keep": "only where something fails: has a test of its own",
     "tachograph.guard:Guard.reset": "asked by the program",
     "tachograph.beside:claim": "only beside others",
     "tachograph.clip:Beginning.__init__": "a dataclass, made by position",
@@ -523,6 +526,9 @@ NOT_ON_THE_PATH = {
     "tachograph.guard:Guard.__init__": "start",
     "tachograph.guard:Guard._swallow": "only where something fails: has a test of its own",
     "tachograph.guard:Guard.swallowed": "asked by the program",
+    "tachograph.guard:_code": "only where something fails: has a test of its own",
+    "tachograph.guard:_code.<genexpr>": "likewise",
+    "tachograph.guard:of_a_signal": "likewise",
     "tachograph.probes:Carry.__init__": "start",
     "tachograph.probes:Carry.label": "start",
     "tachograph.probes:Hooks.__init__": "start",

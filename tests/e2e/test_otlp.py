@@ -314,6 +314,39 @@ def test_after_shutdown_foreign_spans_are_left_alone(programs):
     assert (done.code, done.stderr, done.told) == (0, "", {"stamped": [False, True, False]})
 
 
+def test_what_starts_again_after_shutdown_exports_again(programs, receiver):
+    """After ``shutdown()`` a further ``init()`` sends spans, metrics and log events as the first one did."""
+    done = programs.python(
+        """
+        import tachograph
+        from opentelemetry import trace
+
+        for turn in ("first", "second", "third"):
+            tachograph.init(service_name=turn)
+            with tachograph.session(turn), tachograph.agent(turn), tachograph.model("m") as call:
+                call.usage(input_tokens=100, output_tokens=1)
+                with trace.get_tracer("app").start_as_current_span("theirs"):
+                    tachograph.switch("next")
+            tachograph.shutdown()
+        """,
+        **endpoint(receiver, "http"),
+    )
+
+    turns = ["first", "second", "third"]
+    assert (done.code, done.stderr) == (0, "")
+    assert [(turn, turn) for turn in turns for _ in range(3)] == [
+        (span.resource["service.name"], span.attributes["session.id"]) for span in receiver.spans
+    ]
+    assert turns == [
+        log.attributes["session.id"] for log in receiver.logs if log.event_name == "tachograph.agent_switched"
+    ]
+    assert [(turn, 100) for turn in turns] == [
+        (point.resource["service.name"], point.sum)
+        for point in receiver.metrics
+        if point.metric == "gen_ai.client.token.usage" and point.attributes["gen_ai.token.type"] == "input"
+    ]
+
+
 def test_log_events_before_the_first_operation_arrive(programs, receiver):
     """What happened before providers were resolved, agents being made, arrives with its ids all the same."""
     done = programs.python(

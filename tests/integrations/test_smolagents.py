@@ -481,6 +481,23 @@ class TestTools:
 
         assert captured.ledger.total().tools["lookup"]["requested"] == 1
 
+    @pytest.mark.parametrize("overriding", [False, True])
+    def test_a_tool_that_calls_itself(self, captured: Capture, overriding: bool) -> None:  # noqa: FBT001
+        """A tool that calls itself anew, to try again or to go on, is called once more each time."""
+
+        class Persistent(Lookup):
+            def forward(self, key: str) -> str:
+                return self(key[1:]) if len(key) > 1 else key
+
+        class Loud(Persistent):
+            def __call__(self, *args, **kwargs):
+                return super().__call__(*args, **kwargs)
+
+        assert "c" == (Loud if overriding else Persistent)()("abc")
+
+        tools = captured.ledger.total().tools
+        assert (3, 3) == (tools["lookup"]["requested"], tools["lookup"]["completed"])
+
     def test_generator_result(self, captured: Capture) -> None:
         """A generator that a tool returns is handed over untouched."""
 

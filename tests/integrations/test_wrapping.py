@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry import baggage
 
 import tachograph
 from support.agents import Lookup, Say, answer, caller
@@ -397,6 +398,20 @@ def test_what_runs_inside_an_event_belongs_to_its_session(bots, when):
 
     assert ["one", "two"] == [call.session_id for call in operations(recorded, "tool")]
     assert [{"session_id": "one"}, {"session_id": "two"}] == told(recorded, "session_updated")
+
+
+@pytest.mark.parametrize("kind", ["event", "agent"])
+def test_another_session_is_not_handed_on(bots, kind):
+    """Of a session that a table names, nothing goes to other services where another one is handed on."""
+    table = {"event": "session_updated"} if kind == "event" else {}
+    seen: list[dict[str, object]] = []
+    with capture(wrap=[bots.table("Bot.run", kind, session_id="session_id", **table)]):
+        bot = bots.load().Bot()
+        with tachograph.session("a", correlation_id="r-1", propagate=True):
+            for session_id in ("a", "b"):
+                bot.run(session_id, inside=lambda: seen.append(dict(baggage.get_all())))
+
+    assert [{"session.id": "a", "tachograph.correlation.id": "r-1"}, {}] == seen
 
 
 def test_a_new_session_is_a_new_request(bots):

@@ -113,15 +113,15 @@ def test_what_nobody_was_asked_for_is_not_found(path: Path) -> None:
 
 def test_whether_it_is_decided_is_known_by_its_id(path: Path) -> None:
     """An approval is decided once its end is stored; one deleted for good, or in no store at all, is not known."""
-    assert (None, None) == (place(path).asked("call-7", None), place(path).decided("x"))
+    assert (None, []) == (place(path).asked("call-7", None), place(path).decided(["x"]))
     with closing(Writer(path)) as writer:
         writer.append((), [opened(asked(1))])
-        assert None is place(path).decided(asked(1).id)
+        assert [] == place(path).decided([asked(1).id])
         writer.append([asked(1)])
-        assert asked(1) == place(path).decided(asked(1).id)
+        assert [asked(1)] == place(path).decided([asked(1).id, "x"])
         with opened_store(path) as db:
             db.execute("UPDATE records SET body = NULL")
-        assert None is place(path).decided(asked(1).id)
+        assert [] == place(path).decided([asked(1).id])
 
 
 def test_a_damaged_store_says_so(path: Path) -> None:

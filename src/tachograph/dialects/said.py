@@ -70,7 +70,7 @@ class Said(NamedTuple):
 
 def model(dialect: str, found: Mapping[str, Any], otherwise: str) -> Said:
     """A model call, by the model's name or what its span is called otherwise."""
-    facts = _kept(found, OF_MODEL)
+    facts = {name: value for name, value in _kept(found, OF_MODEL).items() if name not in USAGE or value >= 0}
     if not facts.get(names.INPUT_TOKENS) and not facts.get(names.OUTPUT_TOKENS):
         # Nobody is asked without a token: such zeros stand for what was never heard.
         facts = {name: value for name, value in facts.items() if name not in USAGE}

@@ -18,7 +18,7 @@ from tachograph.store.presence import lock
 from tachograph.store.readers import Readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _PATIENCE: Final = 5.0
@@ -34,11 +34,17 @@ class Deciding:
     Args:
         path: of the store.
         flush: stores what this process has recorded, now.
+        commit: the same, unless nothing can be stored for the time being; by default ``flush``.
     """
 
-    def __init__(self, path: Path, flush: Callable[[], object]) -> None:
+    def __init__(self, path: Path, flush: Callable[[], object], commit: Callable[[], object] | None = None) -> None:
         self._path = path
         self._flush = flush
+        self._commit = commit or flush
+
+    def tell(self) -> None:
+        """Whoever hears of what was asked here, and decides at once, finds it."""
+        self._commit()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -68,14 +74,15 @@ class Deciding:
             found = pending[-1] if pending else next((one for one in decided if _is(one, call_id)), None)
             return cast("Operation | None", found)
 
-    def decided(self, operation_id: str) -> Operation | None:
-        """The approval with this id, if it is decided.
+    def decided(self, operation_ids: Iterable[str]) -> list[Operation]:
+        """The approvals among those with these ids that are decided.
 
         Raises:
             StoreError: for a store that cannot be read.
         """
         with self._look() as now:
-            return None if now is None else cast("Operation | None", now.ended(operation_id))
+            found = [] if now is None else [now.ended(operation_id) for operation_id in operation_ids]
+            return [record for record in found if isinstance(record, Operation)]
 
     @contextlib.contextmanager
     def _look(self) -> Iterator[Look | None]:

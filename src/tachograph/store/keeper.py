@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.loading import loading
 from tachograph.store import forks
 from tachograph.tap import Tap
 from tachograph.times import timestamp
@@ -101,7 +102,7 @@ class Keeper:
 
     def _anew(self) -> None:
         """As it is before the first record: no thread, no writer, nobody waiting."""
-        through = self._through if self._config.store_flush == "through" else None
+        through = self.commit if self._config.store_flush == "through" else None
         self._tap = Tap(MAX_WAITING, self._nudge, self._ring, self._config.store_batch, through)
         self._bell: SimpleQueue[bool] = SimpleQueue()  # its put is safe wherever the garbage collector strikes
         self._awake = False
@@ -140,8 +141,8 @@ class Keeper:
             except RuntimeError:  # none can be started as the interpreter ends; closing writes what there is
                 self._thread = None
 
-    def _through(self) -> None:
-        """Wait until it is committed; not where that would wait for itself, and not while that does not happen."""
+    def commit(self) -> None:
+        """Wait until all is committed; not where that would wait for itself, and not while that does not happen."""
         stuck = self._late or (self._trouble is not None and self._trouble.lasting)
         if threading.current_thread() is not self._thread and not self._ledger.held and not stuck:
             self._late = not self.flush()
@@ -280,9 +281,9 @@ class Keeper:
 
     def _write(self) -> bool:
         """Write what there is; whether that went as it should, trouble included."""
-        # SQLite is loaded where a store is written, and nowhere else.
-        from tachograph.store.batches import Batches  # noqa: PLC0415
-        from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415
+        with loading():  # SQLite, where a store is written and nowhere else
+            from tachograph.store.batches import Batches  # noqa: PLC0415
+            from tachograph.store.trouble import KINDS, Trouble  # noqa: PLC0415
 
         self._awake = False  # before looking: what comes from here on rings again
         if self._trouble is None or self._batches is None:

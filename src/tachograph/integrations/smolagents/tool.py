@@ -44,8 +44,13 @@ def tool_began(call: Call) -> Start | None:
     """A tool is called: by a ToolCallingAgent, by generated code, or by anybody."""
     tool = call.instance
     inside = call.inside
-    if inside is not None and inside.kind == "tool" and inside.data is tool:
-        return None  # super().__call__()
+    if (
+        inside is not None
+        and inside.kind == "tool"
+        and inside.data is tool
+        and call.owner is not owner_of(tool, "__call__")
+    ):
+        return None  # super().__call__(); a tool that calls itself begins where it began
     parent = _lost_parent(call, tool) if lost(call) else None
     within = call.run or parent
     run, name = run_of(within), tool_name(tool)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from opentelemetry.context import attach, detach
 
 from tachograph import names
-from tachograph.context import Scope, with_scope
+from tachograph.context import Scope, handing_on, with_scope
 from tachograph.integrations.wrapping import words
 from tachograph.integrations.wrapping.found import Found
 from tachograph.integrations.wrapping.tables import near
@@ -274,7 +274,7 @@ def _bind(call: Call, found: Found) -> None:
         ids = {**found.ids(table), **ids}
     scope = _joined(call.recorder.scope(call.around), ids)
     if scope is not None:
-        call.around = with_scope(scope, call.around)
+        call.around = handing_on(scope, with_scope(scope, call.around))
 
 
 def _joined(around: Scope, ids: Mapping[str, str]) -> Scope | None:
