@@ -76,8 +76,7 @@ def drive(
     in ``begin`` or the watch it gives, the function is called, its result or exception is the caller's, and the
     context is what it was.
     """
-    watch = guard(begin, instance, args, kwargs)
-    if watch is None:
+    if (watch := guard(begin, instance, args, kwargs)) is None:
         return function(*args, **kwargs)
     try:
         try:

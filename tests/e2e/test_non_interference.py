@@ -45,7 +45,7 @@ DRIVER = (
 )
 """The guard and the driver: what calls the host, and what keeps our failures from it. They cannot be guarded."""
 
-MAX_DRIVER_LINES = 41
+MAX_DRIVER_LINES = 40
 
 DOORS = {
     # Python calls these by their names, where the host does something with what we put in the place of its own.
@@ -413,7 +413,7 @@ def test_a_failure_that_cannot_be_noted_reaches_nobody(play: Play) -> None:
 
 # ---------------------------------------------------------------------------------------------- what is unguarded
 def test_what_cannot_be_guarded_is_little(play: Play) -> None:
-    """The guard and the driver have at most 41 lines between them, and each door only a few."""
+    """The guard and the driver have at most 40 lines between them, and each door only a few."""
     lines = {name: _lines(function) for name, function in _unguarded(play).items()}
 
     assert {*DRIVER, *DOORS} == lines.keys()
