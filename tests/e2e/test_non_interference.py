@@ -239,6 +239,14 @@ class Play:
 
     def broken(self, code: types.CodeType, program: day.Program) -> str:
         """Play a program with one function broken; gives what is wrong with that, if anything."""
+        trouble = ""
+        for _ in range(3):  # whether a thread beside comes by there depends on when it looks
+            trouble = self._broken(code, program)
+            if injection.hits:
+                break
+        return trouble
+
+    def _broken(self, code: types.CodeType, program: day.Program) -> str:
         with _surroundings(program) as (around, failures, runtime):
             injection.hits.clear()
             with injection.broken(code, *self.known[code]):
