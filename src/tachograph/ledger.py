@@ -18,10 +18,12 @@ import weakref
 from collections import OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tachograph.facts import SESSIONLESS, repeats_operation
+from tachograph.folds import ended, now
 from tachograph.guard import Guard
 from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.records import Event, Operation
-from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
+from tachograph.tally import Tally
 from tachograph.times import moment
 from tachograph.views.audit import audit_view
 from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
@@ -278,7 +280,7 @@ class Ledger:
     def _now(self, tally: Tally | None, under_way: list[Operation]) -> Tally | None:
         if tally is None and under_way:
             tally = self._tally()
-        return None if tally is None else tally.now(under_way, self._clock())
+        return None if tally is None else now(tally, under_way, self._clock())
 
     def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
         """Figures of a session, or of one request within it; zeros where nothing is known."""
@@ -298,12 +300,12 @@ class Ledger:
     def metrics(self) -> Totals:
         """Figures over everything recorded, evicted sessions included."""
         with self._reading():
-            return totals_view(self._total.now(self._told(hidden=True), self._clock()))
+            return totals_view(now(self._total, self._told(hidden=True), self._clock()))
 
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view(EVERYTHING, self._total.now(self._told(hidden=True), self._clock()))
+            return session_view(EVERYTHING, now(self._total, self._told(hidden=True), self._clock()))
 
     def audit_log(
         self,
