@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tachograph
-from tachograph import config, names
+from tachograph import names
 from tachograph.config import Config
 from tachograph.integrations import REGISTRY
+from tachograph.variables import NO_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +183,7 @@ TESTED_ELSEWHERE = {
     "auto.py": "e2e/test_ways_in.py",
     "instrumentor.py": "e2e/test_ways_in.py",
     "records.py": "test_codec.py",
+    "variables.py": "test_house.py",
     "version.py": "cli/test_run.py",
     "cli/__init__.py": "cli/test_main.py",
     "cli/started.py": "cli/test_run.py",
@@ -260,7 +262,7 @@ def test_the_readme_has_no_setting_that_is_gone() -> None:
     variables = set(re.findall(r"\bTACHOGRAPH_[A-Z_]+\b", README))
 
     assert variables == {
-        *config.NO_SETTINGS,
+        *NO_SETTINGS,
         *(setting.variable for setting in Config.settings().values() if setting.variable.startswith("TACHOGRAPH_")),
     }
 

@@ -21,8 +21,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, DEFAULT_ON
 
 from tachograph import names
-from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
+from tachograph.config import ConfigError
 from tachograph.exporters import OTLP_FILE, asked_exporters, make_exporter
+from tachograph.variables import OTLP_FILE_VARIABLE
 from tachograph.version import VERSION
 
 if TYPE_CHECKING:

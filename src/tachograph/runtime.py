@@ -23,7 +23,7 @@ from tachograph.attendant import Attendance
 from tachograph.begun import Begun
 from tachograph.clients import Clients
 from tachograph.code_changes import CodeChanges
-from tachograph.config import Config, ConfigError, default_store
+from tachograph.config import Config, ConfigError
 from tachograph.context import Scope, new_id
 from tachograph.environment import EnvironmentNote
 from tachograph.frameworks import Frameworks, IntegrationError
@@ -39,6 +39,7 @@ from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
 from tachograph.thresholds import Thresholds
+from tachograph.values import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
