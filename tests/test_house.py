@@ -110,7 +110,7 @@ SWALLOWS = {
     ("safe.py", "safe.decorate.guarded"): "the program's own failure, which it wants kept: handed to the guard",
     ("subscriptions.py", "Subscription._deliver"): "the handler's failure: handed to the guard",
     ("subscriptions.py", "Subscription._deliver_on_loop"): "likewise",
-    ("providers.py", "Providers._build"): "said in one line: the host runs on without that exporter",
+    ("built.py", "Built.build"): "said in one line: the host runs on without that exporter",
     ("cli/doctor.py", "examine"): "shown as a problem: to say what cannot be imported is the command's purpose",
     ("streams.py", "_generator"): "handed on to the host's generator, which it was thrown into",
     ("streams.py", "Stream._simply"): "likewise; where it fails to skip an item, that is looked at through the guard",

@@ -33,8 +33,9 @@ from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
 from tachograph.lines import Lines
 from tachograph.probes import Hooks
-from tachograph.providers import Providers, program_name
+from tachograph.providers import Providers
 from tachograph.recorder import Recorder
+from tachograph.service import program_name
 from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
