@@ -53,7 +53,7 @@ NO_WIRE_NAMES = {
     "guard.py": {"tachograph.failure_swallowed at %s: %s"},
     "integrations/__init__.py": {"tachograph.integrations.smolagents"},
     "lines.py": {"tachograph.requests"},
-    "runtime.py": {"tachograph: "},
+    "runtime/__init__.py": {"tachograph: "},
     "sessions.py": {
         "tachograph.id_cleaned: an id that was %s; give a text of 1 to 200 printable characters",
         "tachograph.session_misused: a session or correlation was %s; enter and leave it in one",
@@ -193,6 +193,7 @@ TESTED_ELSEWHERE = {
     "integrations/__init__.py": "test_frameworks.py",
     "pages/__init__.py": "pages/test_markup.py",
     "pytest_plugin/__init__.py": "pytest_plugin/test_hooks.py",
+    "runtime/__init__.py": "runtime/test_current.py",
     "server/__init__.py": "test_house.py",
     "server/receiver/__init__.py": "server/receiver/test_routes.py",
     "sources/__init__.py": "sources/test_sqlite.py",
