@@ -33,7 +33,7 @@ def test_an_event_read_is_the_event_written(written: Event) -> None:
 @given(histories())
 def test_a_tally_read_is_the_tally_written(history: History) -> None:
     """Counters survive being written down; what is under way and the list of calls are not among them."""
-    tally = ledger_of(history.live())._total
+    tally = ledger_of(history.live())._tallies.total
 
     assert replace(tally, open={}, requests=type(tally.requests)()) == tally_from_text(tally_text(tally))
 

@@ -1,4 +1,4 @@
-"""Settings: where each is read from, which place wins, and what is said of a bad one."""
+"""Settings: each is read from everywhere, which place wins, and what is said of a bad one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tachograph.config import CONFIG_FILE_VARIABLE, FIGURES, Config, ConfigError
+from tachograph.config import Config, ConfigError
+from tachograph.values import FIGURES
 
 A_STORE = os.path.abspath("/a/c.db")  # noqa: PTH100 - as the program says it, on every system
 
@@ -158,23 +159,6 @@ def value_of(config: Config, name: str) -> Any:
     return getattr(config, name)
 
 
-CONTENT = {
-    "NO_CONTENT": "no_content",
-    "false": "no_content",
-    "SPAN_ONLY": "span_only",
-    "Event_Only": "event_only",
-    "SPAN_AND_EVENT": "span_and_event",
-    " true ": "span_and_event",
-}
-
-
-@pytest.mark.parametrize("said", CONTENT)
-def test_content_is_captured_by_the_standard_values(said: str, project: Path) -> None:
-    """The variable of the conventions takes their values in any case, and the older yes and no."""
-    environ = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": said}
-    assert CONTENT[said] == Config.read(environ=environ, directory=project).capture_content
-
-
 # --------------------------------------------------------------------------------------------------- who wins
 def test_every_setting_is_tried_here() -> None:
     """The table of this file has every setting, each with a variable of its own and a meaning."""
@@ -223,80 +207,11 @@ def test_an_empty_variable_and_an_argument_of_none_are_unset(name: str, project:
     assert from_toml == value_of(config, name)
 
 
-def test_the_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
-    """Where no environment and no directory are given, those of the process count."""
-    tell(project, "max_names = 7")
-    monkeypatch.chdir(project)
-    monkeypatch.setenv("TACHOGRAPH_MAX_REQUESTS", "8")
-    config = Config.read()
-    assert (config.max_names, config.max_requests) == (7, 8)
-
-
 def test_settings_do_not_change() -> None:
     """A configuration is a value: made once, never altered."""
     config = Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.enabled = False  # type: ignore[misc]
-
-
-# ----------------------------------------------------------------------------------------------------- the file
-def test_the_nearest_project_file_counts(project: Path) -> None:
-    """The search goes up from the directory to the first pyproject.toml, even one that says nothing of us."""
-    tell(project, "max_names = 7")
-    inner = project / "a" / "b"
-    inner.mkdir(parents=True)
-    assert Config.read(environ={}, directory=inner).max_names == 7
-    (project / "a" / "pyproject.toml").write_text("", "utf-8")
-    assert Config.read(environ={}, directory=inner).max_names == 200
-
-
-def test_a_file_may_be_named(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The file that the variable names is read instead of the project's."""
-    tell(project, "max_names = 7")
-    other = tell(tmp_path_factory.mktemp("other"), "max_requests = 8")
-    config = Config.read(environ={CONFIG_FILE_VARIABLE: str(other)}, directory=project)
-    assert (config.max_names, config.max_requests) == (200, 8)
-
-
-@pytest.mark.parametrize("content", [b"[tool.tacho", b"\xff\xfe", b'tool = "x"', b"[tool]\n"])
-def test_somebody_elses_broken_file_is_not_ours_to_report(content: bytes, project: Path) -> None:
-    """A pyproject.toml that cannot be read, or has no table of ours, leaves the defaults."""
-    (project / "pyproject.toml").write_bytes(content)
-    assert dict(Config.read(environ={}, directory=project).sources) == {}
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [(None, "cannot be read"), (b"[tool.tacho", "cannot be read"), (b"\xff\xfe", "cannot be read")],
-)
-def test_a_file_named_for_us_must_be_readable(content: bytes | None, expected: str, tmp_path: Path) -> None:
-    """Where the variable names a file that is missing or no TOML, the error names variable, file and fix."""
-    file = tmp_path / "settings.toml"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(ConfigError) as refused:
-        Config.read(environ={CONFIG_FILE_VARIABLE: str(file)})
-    assert str(refused.value).startswith(f"{CONFIG_FILE_VARIABLE}={file}: {expected}")
-    assert str(refused.value).endswith("give the path of a TOML file")
-
-
-def test_a_table_that_is_none_is_refused(project: Path) -> None:
-    """``tachograph = 1`` under ``[tool]`` is said to be no table, with the fix."""
-    (project / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")
-    with pytest.raises(ConfigError, match=r"tool\.tachograph is not a table; write \[tool\.tachograph\]"):
-        Config.read(environ={}, directory=project)
-
-
-@pytest.mark.parametrize("content", [None, b"[m", b"\xff"])
-def test_a_file_of_prices_must_be_readable(content: bytes | None, tmp_path: Path) -> None:
-    """A file of prices that is missing or no TOML is named, with what it should be."""
-    file = tmp_path / "prices.toml"
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(
-        ConfigError, match=r"TACHOGRAPH_PRICES: .* expected the path of a TOML file of tables by model: "
-    ):
-        Config.read(environ={"TACHOGRAPH_PRICES": str(file)}, directory=tmp_path)
 
 
 # ---------------------------------------------------------------------------------------------------- bad values
@@ -336,61 +251,12 @@ def test_a_bad_value_in_the_file_is_refused(line: str, shown: str, expected: str
     assert str(refused.value) == f"{file} [tool.tachograph] {name}: {shown!r} is not usable: {expected}"
 
 
-def test_a_setting_that_does_not_exist_is_refused(project: Path) -> None:
-    """A misspelt argument or key is named, with the settings there are; the table of wrapped functions is none."""
-    with pytest.raises(ConfigError) as refused:
-        Config.read({"max_request": 1}, environ={}, directory=project)
-    assert str(refused.value) == f"init(max_request=…): no such setting; there are: {', '.join(SETTINGS)}"
-    file = tell(project, "max_request = 1")
-    with pytest.raises(ConfigError) as refused:
-        Config.read(environ={}, directory=project)
-    assert str(refused.value) == (
-        f"{file}: [tool.tachograph] max_request: no such setting; there are: {', '.join(SETTINGS)}"
-    )
-    file = tell(project, "wrap = {}")
-    assert dict(Config.read(environ={}, directory=project).sources) == {"wrap": str(file)}
-
-
 def test_a_config_error_is_a_value_error() -> None:
     """Who catches ValueError catches it."""
     assert issubclass(ConfigError, ValueError)
 
 
 # -------------------------------------------------------------------------------------------- complaining instead
-def test_complaints_are_collected_and_reading_goes_on(project: Path) -> None:
-    """With somebody to tell, each bad setting is one message and has its default, and the good ones are read."""
-    file = tell(project, "max_records = -1", "max_sessions = 5", "nonsense = 1")
-    told: list[str] = []
-    config = Config.read(
-        {"summary": "sometimes", "capture_errors": "type", "typo": 1},
-        environ={"TACHOGRAPH_MAX_NAMES": "x", "TACHOGRAPH_MAX_OPEN": "9"},
-        directory=project,
-        complain=told.append,
-    )
-    places = [message.split(": ")[0] for message in told]
-    assert places == [
-        "init(typo=…)",
-        str(file),
-        "init(summary=…)",
-        f"{file} [tool.tachograph] max_records",
-        "TACHOGRAPH_MAX_NAMES",
-    ]
-    assert (config.summary, config.max_records, config.max_names) == ("auto", 10_000, 200)
-    assert (config.capture_errors, config.max_sessions, config.max_open) == ("type", 5, 9)
-    assert config.sources.keys() == {"capture_errors", "max_sessions", "max_open"}
-
-
-def test_a_file_that_cannot_be_used_is_complained_about(tmp_path: Path) -> None:
-    """A named file that is missing, and a table that is none, are one message each, and the rest is read."""
-    told: list[str] = []
-    missing = Config.read(
-        {"max_names": 3}, environ={CONFIG_FILE_VARIABLE: str(tmp_path / "no.toml")}, complain=told.append
-    )
-    (tmp_path / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")
-    no_table = Config.read({"max_names": 4}, environ={}, directory=tmp_path, complain=told.append)
-    assert (missing.max_names, no_table.max_names, len(told)) == (3, 4, 2)
-
-
 @pytest.mark.parametrize(("name", "value", "expected"), BAD)
 def test_what_is_complained_about_has_its_default(name: str, value: Any, expected: str, project: Path) -> None:
     """Whatever the bad value, one message tells of it and the setting is as if nothing had been said."""
@@ -400,32 +266,7 @@ def test_what_is_complained_about_has_its_default(name: str, value: Any, expecte
     assert [message.endswith(expected) for message in told] == [True]
 
 
-def test_a_misspelt_variable_is_said():
-    """A TACHOGRAPH_ variable that no setting has is a bad setting; the one that was probably meant is named."""
-    with pytest.raises(ConfigError, match=r"TACHOGRAPH_SUMARY: no such setting; did you mean TACHOGRAPH_SUMMARY\?"):
-        Config.read(environ={"TACHOGRAPH_SUMARY": "0"})
-
-
-# ------------------------------------------------------------------------------------------------------- the store
-def test_the_stores_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Asked for without a path, a store is among the user's data."""
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    for word in ("1", "true", "ON"):
-        found = Config.read(environ={"TACHOGRAPH_STORE": word}, directory=tmp_path).store
-        assert found is not None
-        assert ("tachograph", "store.db") == Path(found).parts[-2:]
-    assert None is Config.read({"store": False}, environ={}, directory=tmp_path).store
-
-
-def test_a_stores_path_stays_what_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A relative path is of the directory the program was started in, and a tilde of its user."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    paths = [Config.read({"store": path}, environ={}).store for path in ("a.db", "~/a.db")]
-
-    assert [str(tmp_path / "a.db")] * 2 == paths or os.name == "nt"
-
-
+# ------------------------------------------------------------------------------------------------------- secrets
 def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
     """Neither the settings' text nor a complaint shows the audit key; who asks for the field has it."""
     config = Config.read({"audit_key": "hush"}, environ={}, directory=tmp_path)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tachograph
-from tachograph import config, names
+from tachograph import names
 from tachograph.config import Config
 from tachograph.integrations import REGISTRY
+from tachograph.variables import NO_SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ NO_WIRE_NAMES = {
     "guard.py": {"tachograph.failure_swallowed at %s: %s"},
     "integrations/__init__.py": {"tachograph.integrations.smolagents"},
     "lines.py": {"tachograph.requests"},
-    "runtime.py": {"tachograph: "},
+    "runtime/__init__.py": {"tachograph: "},
     "sessions.py": {
         "tachograph.id_cleaned: an id that was %s; give a text of 1 to 200 printable characters",
         "tachograph.session_misused: a session or correlation was %s; enter and leave it in one",
@@ -109,7 +110,7 @@ SWALLOWS = {
     ("safe.py", "safe.decorate.guarded"): "the program's own failure, which it wants kept: handed to the guard",
     ("subscriptions.py", "Subscription._deliver"): "the handler's failure: handed to the guard",
     ("subscriptions.py", "Subscription._deliver_on_loop"): "likewise",
-    ("providers.py", "Providers._build"): "said in one line: the host runs on without that exporter",
+    ("built.py", "Built.build"): "said in one line: the host runs on without that exporter",
     ("cli/doctor.py", "examine"): "shown as a problem: to say what cannot be imported is the command's purpose",
     ("streams.py", "_generator"): "handed on to the host's generator, which it was thrown into",
     ("streams.py", "Stream._simply"): "likewise; where it fails to skip an item, that is looked at through the guard",
@@ -182,6 +183,7 @@ TESTED_ELSEWHERE = {
     "auto.py": "e2e/test_ways_in.py",
     "instrumentor.py": "e2e/test_ways_in.py",
     "records.py": "test_codec.py",
+    "variables.py": "test_house.py",
     "version.py": "cli/test_run.py",
     "cli/__init__.py": "cli/test_main.py",
     "cli/started.py": "cli/test_run.py",
@@ -191,6 +193,7 @@ TESTED_ELSEWHERE = {
     "integrations/__init__.py": "test_frameworks.py",
     "pages/__init__.py": "pages/test_markup.py",
     "pytest_plugin/__init__.py": "pytest_plugin/test_hooks.py",
+    "runtime/__init__.py": "runtime/test_current.py",
     "server/__init__.py": "test_house.py",
     "server/receiver/__init__.py": "server/receiver/test_routes.py",
     "sources/__init__.py": "sources/test_sqlite.py",
@@ -260,7 +263,7 @@ def test_the_readme_has_no_setting_that_is_gone() -> None:
     variables = set(re.findall(r"\bTACHOGRAPH_[A-Z_]+\b", README))
 
     assert variables == {
-        *config.NO_SETTINGS,
+        *NO_SETTINGS,
         *(setting.variable for setting in Config.settings().values() if setting.variable.startswith("TACHOGRAPH_")),
     }
 

@@ -208,29 +208,6 @@ def test_what_happens_before_any_work_makes_no_session(event_type: str) -> None:
     assert (ledger.sessions(), len(ledger.audit_log(session_id="process"))) == ([], 1)
 
 
-def test_the_session_last_active_is_last() -> None:
-    """Sessions are listed by their last moment, and the most recent ones are the end of that list."""
-    ledger = ledger_of(
-        [operation(n, at=n, session=session, request=f"of-{session}") for n, session in enumerate("abca")]
-    )
-    assert ledger.sessions() == ["b", "c", "a"]
-    assert [session_id for session_id, _, _ in ledger.recent(2)] == ["c", "a"]
-    assert [(session_id, request) for session_id, request, _ in ledger.recent(2, correlations=True)] == [
-        ("c", "of-c"),
-        ("a", "of-a"),
-    ]
-    assert ledger.recent(0) == []
-
-
-def test_a_session_is_where_its_moments_put_it() -> None:
-    """The list is in order of what happened, work under way included, not of what was heard last."""
-    late = [operation(1, at=9, session="late"), operation(2, at=0, session="early")]
-    ledger = ledger_of([*late, operation(3, at=5_000, took=None, session="at work"), operation(4, session="b")])
-
-    assert ledger.sessions() == ["b", "early", "late", "at work"]
-    assert [found.session_id for found in ledger.session_list(limit=2, offset=1)] == ["late", "early"]
-
-
 # ------------------------------------------------------------------------------- one thread within itself, many
 class Meddling(dict[str, Any]):
     """Attributes that do something the first time a fold looks at them."""
@@ -425,46 +402,6 @@ def test_a_child_process_begins_anew() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- the bounds
-def test_the_longest_idle_session_goes_first() -> None:
-    """A session too many pushes out the one that was idle longest; that is counted, and the totals stay."""
-    ledger = ledger_of(
-        [operation(n, session=session) for n, session in enumerate(["a", "b", "a", "c", "d"])], max_sessions=3
-    )
-    assert ledger.sessions() == ["a", "c", "d"]
-    assert ledger.session_metrics("b").total_requests == 0
-    assert (ledger.total().total_requests, ledger.stats()["evicted"]["sessions"]) == (5, 1)
-
-
-def test_a_session_at_work_stays_while_an_idle_one_can_go() -> None:
-    """Older but with work under way, a session outlives a younger one that is idle."""
-    ledger = ledger_of(
-        [
-            operation(1, session="a", took=None),
-            operation(2, session="b"),
-            operation(3, session="c"),
-        ],
-        max_sessions=2,
-    )
-    assert ledger.sessions() == ["a", "c"]
-
-
-def test_a_session_that_has_just_come_is_not_the_one_to_go() -> None:
-    """Where all the others are at work the oldest goes, never the one that the record belongs to."""
-    ledger = ledger_of(
-        [operation(n, session=session, took=None) for n, session in enumerate("abc")] + [operation(9, session="d")],
-        max_sessions=2,
-    )
-    assert ledger.sessions() == ["c", "d"]
-    assert ledger.session_metrics("d").total_requests == 1
-
-
-def test_requests_too_many_go_first_in_first_out() -> None:
-    """Of more requests within sessions than the bound the oldest lose their own counters, not the session's."""
-    ledger = ledger_of([operation(n, request=f"r{n}") for n in range(5)], max_sessions=3)
-    assert [ledger.session_metrics("s", f"r{n}").total_requests for n in range(5)] == [0, 0, 1, 1, 1]
-    assert (ledger.session_metrics("s").total_requests, ledger.stats()["evicted"]["correlations"]) == (5, 2)
-
-
 def test_the_newest_model_calls_are_listed() -> None:
     """A session lists its newest model calls and says how many it has dropped; its counters have them all."""
     metrics = ledger_of([operation(n, at=n) for n in range(7)], max_requests=3).session_metrics("s")
@@ -541,22 +478,6 @@ def test_bounds_cost_detail_and_never_the_totals(history: History, bound: int) -
         under_way = {begun.session_id for begun in small.open_operations()}
         if session_id not in under_way:
             assert metrics.status != "active"
-
-
-def test_work_that_outlives_its_evicted_session_counts_whole() -> None:
-    """An operation that ends after its session was pushed out is in the new figures from start to end."""
-    ledger = ledger_of(
-        [
-            operation(1, "tool", "search", session="a", took=None),
-            operation(2, session="b", took=None),
-            operation(3, session="c", took=None),
-            operation(1, "tool", "search", session="a"),
-        ],
-        max_sessions=2,
-    )
-    metrics = ledger.session_metrics("a")
-    assert (metrics.status, metrics.tool_calls, metrics.tools["search"]["completed"]) == ("idle", 1, 1)
-    assert (ledger.total().tool_calls, ledger.total().tools["search"]["requested"]) == (1, 1)
 
 
 def reachable(root: object) -> int:
@@ -675,83 +596,6 @@ def test_stats_say_how_full_it_is() -> None:
     assert [identifier(2)] == [begun.id for begun in ledger.open_operations()]
 
 
-# ------------------------------------------------------------------------------------------------ what is under way
-class Recording:
-    """Somebody who has work under way."""
-
-    def __init__(self, *open_: Operation) -> None:
-        self.open = list(open_)
-
-    def under_way(self) -> list[Operation]:
-        """What it is."""
-        return self.open
-
-
-def test_what_is_under_way_elsewhere_is_seen() -> None:
-    """Who is attended to need not tell of starts: figures, sessions, audit log and timeline show them at once."""
-    ledger, begun = Ledger(), operation(1, took=None, session="s", request="r")
-    recording = Recording(begun, operation(2, "tool", "look", took=None, session="s", request="r"))
-    ledger.attend(recording.under_way)
-
-    assert ledger.sessions() == ["s"]
-    for metrics in (ledger.total(), ledger.session_metrics("s"), ledger.session_metrics("s", "r")):
-        assert (metrics.active_requests, metrics.tool_calls, metrics.status) == (1, 1, "active")
-    assert [metrics.active_requests for _, _, metrics in ledger.recent(9)] == [1]
-    assert (ledger.stats()["active_sessions"], ledger.stats()["open_operations"]) == (1, 2)
-    assert ledger.open_operations() == recording.open
-    assert len(ledger.timeline(session_id="s").entries) == 2
-
-
-def test_what_has_ended_is_under_way_no_more() -> None:
-    """An end that was applied counts once, also while the start is still told."""
-    ledger, recording = Ledger(), Recording(operation(1, took=None))
-    ledger.attend(recording.under_way)
-    ledger.apply(operation(1))
-
-    assert (ledger.total().total_requests, ledger.total().active_requests) == (1, 0)
-    assert ledger.open_operations() == []
-    assert len(ledger.timeline().entries) == 1
-
-
-def test_a_cleared_session_forgets_what_is_under_way_elsewhere() -> None:
-    """It counts from nothing when it ends; the totals have it all the time."""
-    ledger, recording = Ledger(), Recording(operation(1, took=None))
-    ledger.attend(recording.under_way)
-
-    assert ledger.clear_session("s")
-    assert (ledger.session_metrics("s").active_requests, ledger.total().active_requests) == (0, 1)
-    ledger.apply(operation(1))
-    assert (ledger.session_metrics("s").total_requests, ledger.stats()["open_operations"]) == (1, 0)
-
-
-def test_who_is_gone_is_not_asked() -> None:
-    """The ledger keeps nobody alive whom it attends to."""
-    ledger, recording = Ledger(), Recording(operation(1, took=None))
-    ledger.attend(recording.under_way)
-    del recording
-    gc.collect()
-
-    assert ledger.open_operations() == []
-
-
-def test_what_has_long_been_waiting_is_not_what_is_newest() -> None:
-    """A session whose counters were evicted while a human is being waited for is listed before those active since."""
-    waiting = [
-        operation(number, "approval", "t", at=number * 1_000, took=None, session=f"s{number}") for number in range(1, 5)
-    ]
-
-    class Waiting:
-        def under_way(self) -> list[Operation]:
-            return waiting
-
-    ledger, there = Ledger(max_sessions=2), Waiting()
-    ledger.attend(there.under_way)
-    for number in range(1, 5):
-        ledger.apply(operation(100 + number, at=number * 1_000, session=f"s{number}"))
-    assert ["s3", "s4"] == [session_id for session_id, *_ in ledger.recent(2)]
-    assert ["s1", "s2", "s3", "s4"] == ledger.sessions()
-
-
 def test_what_is_known_can_be_asked():
     """Of ids those are known whose records have ended or happened; what is open is not yet."""
     ledger = Ledger()
@@ -761,32 +605,3 @@ def test_what_is_known_can_be_asked():
 
     records = [operation(1), operation(2), event(3, "agent_switched"), operation(4)]
     assert {records[0].id, records[2].id} == ledger.known(record.id for record in records)
-
-
-def test_what_may_yet_be_part_of_something_else_is_answered_for_meanwhile() -> None:
-    """An ended operation that is told but not applied is in every answer, once, and gone when it is told no more."""
-    failed = operation(1, outcome="error", error_type="Broken", session="s", attributes={names.INPUT_TOKENS: 7})
-    run = operation(2, "agent", "clerk", outcome="error", error_type="Broken", session="s")
-    ledger, recording = Ledger(), Recording(failed, run, operation(3, took=None, session="s"))
-    ledger.apply(operation(4, session="s", attributes={names.INPUT_TOKENS: 5}))
-    before = ledger.total()
-    ledger.attend(recording.under_way)
-
-    for _ in range(2):
-        metrics = ledger.session_metrics("s")
-        assert (2, 1, 12, 1, 1) == (
-            metrics.total_requests,
-            metrics.failed_requests,
-            metrics.total_prompt_tokens,
-            metrics.agent_runs,
-            metrics.active_requests,
-        )
-        assert ({"clerk": {"Broken": 1}}, {"Broken": 1}) == (metrics.errors_by_agent, metrics.llm_errors)
-    assert [identifier(3)] == [open_.id for open_ in ledger.open_operations()]
-    assert 1 == ledger.stats()["open_operations"]
-    assert 1 == len(ledger.audit_log(event_type="agent_error"))
-    recording.open = []
-    assert before == ledger.total()
-    for each in (failed, run):
-        ledger.apply(each)
-    assert 2 == ledger.total().total_requests

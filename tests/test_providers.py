@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import socket
-import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,10 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogR
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NoOpTracerProvider
 
-from support.programs import Finished, Programs
+from support.exporting import CONSOLE, run
 from tachograph.config import Config
 from tachograph.guard import Guard
-from tachograph.providers import Providers, program_name
+from tachograph.providers import Providers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,23 +126,6 @@ def test_log_events_are_listened_to_while_they_may_yet_be_sent() -> None:
     provider.shutdown()
 
 
-def test_a_program_is_called_by_its_script_or_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service's name is the module or script that was started, and never empty."""
-    main = sys.modules["__main__"]
-    for spec, argv, name in (
-        (type("Spec", (), {"name": "shop.worker"}), ["x.py"], "shop.worker"),
-        (type("Spec", (), {"name": "shop.__main__"}), ["x.py"], "shop"),
-        (None, ["/srv/shop/serve.py", "--port"], "serve"),
-        (None, ["-c"], "python"),
-        (None, [""], "python"),
-        (None, [], "python"),
-    ):
-        monkeypatch.setattr(main, "__spec__", spec, raising=False)
-        monkeypatch.setattr(sys, "argv", argv)
-
-        assert name == program_name()
-
-
 def test_stopped_providers_are_let_go() -> None:
     """Providers that are not ours are neither shut down nor kept alive by us."""
     provider = TracerProvider(shutdown_on_exit=False)
@@ -160,52 +141,9 @@ def test_stopped_providers_are_let_go() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- the global ones
-PROGRAM = """
-import json
-import pathlib
-import sys
-from opentelemetry import _logs, metrics, trace
-from opentelemetry.sdk.trace import TracerProvider
-
-when, start = sys.argv[1:]
-
-
-def state():
-    found = (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider())
-    return ["none" if "Proxy" in type(provider).__name__ else type(provider).__name__ for provider in found]
-
-
-own = TracerProvider()
-if when == "before":
-    trace.set_tracer_provider(own)
-if start == "auto":
-    import tachograph.auto
-else:
-    import tachograph
-    tachograph.init()
-started = state()
-if when == "after":
-    trace.set_tracer_provider(own)
-
-from tachograph import runtime
-from tachograph.live import Start
-
-recorder = runtime.current().recorder
-recorder.end(recorder.begin(Start("agent", "a")))
-resource = getattr(trace.get_tracer_provider(), "resource", None)
-found = {
-    "started": started,
-    "worked": state(),
-    "own": trace.get_tracer_provider() is own,
-    "service": resource and resource.attributes["service.name"].partition(":")[0],
-    "exports": list(runtime.current().providers.describe().values()),
-}
-pathlib.Path("found.json").write_text(json.dumps(found))  # exporters print too
-"""
 NONE = ["none", "none", "none"]
 ALL = ["TracerProvider", "MeterProvider", "LoggerProvider"]
 OWN_TRACES = ["TracerProvider", "none", "none"]
-CONSOLE = {f"OTEL_{signal}_EXPORTER": "console" for signal in ("TRACES", "METRICS", "LOGS")}
 
 
 @pytest.mark.parametrize(
@@ -239,7 +177,7 @@ def test_providers_are_joined_or_built(
     service: str | None,
 ) -> None:
     """A provider that the program sets wins, whenever it sets it; ours are built from the variables alone."""
-    _run(tmp_path, when, start, **variables)
+    run(tmp_path, when, start, **variables)
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))
 
     assert (started, worked, own, service) == (found["started"], found["worked"], found["own"], found["service"])
@@ -247,77 +185,3 @@ def test_providers_are_joined_or_built(
     if own:
         places[0] = "the program's own TracerProvider"
     assert places == [place.partition(" (")[0] for place in found["exports"]]
-
-
-def _run(directory: Path, when: str, start: str, **variables: str) -> Finished:
-    programs = Programs(directory)
-    programs.write("app.py", PROGRAM)
-    done = programs.run(sys.executable, "app.py", when, start, **variables)
-    assert 0 == done.code, done.stderr
-    assert "Overriding" not in done.stderr
-    return done
-
-
-def test_where_signals_go_is_said(tmp_path: Path) -> None:
-    """Each destination is named: the endpoint, the file, the page for Prometheus."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    file = str(tmp_path / "out.jsonl")
-    _run(
-        tmp_path,
-        "never",
-        "init",
-        OTEL_TRACES_EXPORTER="otlp,console",
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
-        OTEL_METRICS_EXPORTER="prometheus",
-        OTEL_LOGS_EXPORTER="none",
-        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
-        TACHOGRAPH_OTLP_FILE=file,
-    )
-
-    assert [
-        f"otlp_proto_http to http://127.0.0.1:1, console, {file}",
-        f"prometheus, at 127.0.0.1:{port}, {file}",
-        file,
-    ] == json.loads((tmp_path / "found.json").read_text("utf-8"))["exports"]
-
-
-def test_what_became_of_exports_is_counted(tmp_path: Path) -> None:
-    """What our exporters sent is in the figures about Tachograph itself, by signal; there is nothing where none is."""
-    assert {} == providers()[0].exports()
-    done = Programs(tmp_path).python(
-        """
-        import tachograph
-        from told import tell
-
-        tachograph.init()
-        with tachograph.agent("a"):
-            pass
-        tachograph.events.system_startup()
-        tachograph.runtime.current().providers.flush(30_000)
-        tell(**tachograph.stats()["export"])
-        """,
-        TACHOGRAPH_OTLP_FILE=str(tmp_path / "out.jsonl"),
-    )
-
-    arrived = {"sent": 1, "failed": 0, "dropped": 0, "waiting": 0}
-    assert {"traces": arrived, "metrics": {"sent": 1, "failed": 0}, "logs": arrived} == done.told
-
-
-def test_our_providers_are_flushed_at_the_end(tmp_path: Path) -> None:
-    """What waits in exporters of ours leaves when the program ends, of all three signals."""
-    done = _run(tmp_path, "never", "auto", **CONSOLE)
-
-    assert '"name": "invoke_agent"' in done.stdout
-    assert "gen_ai.invoke_agent.duration" in done.stdout
-
-
-def test_a_signal_that_cannot_be_exported_costs_no_other(tmp_path: Path) -> None:
-    """An exporter that cannot be had is one line; the other signals are exported and the program goes on."""
-    done = _run(tmp_path, "never", "auto", **{**CONSOLE, "OTEL_METRICS_EXPORTER": "pigeon"})
-
-    assert ["tachograph: metrics are not exported: OTEL_METRICS_EXPORTER='pigeon': no such exporter"] == [
-        line.partition(" is installed")[0] for line in done.stderr.splitlines() if line.startswith("tachograph:")
-    ]
-    assert ["TracerProvider", "none", "LoggerProvider"] == json.loads((tmp_path / "found.json").read_text())["worked"]
-    assert '"name": "invoke_agent"' in done.stdout

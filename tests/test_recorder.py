@@ -32,6 +32,7 @@ from tachograph.config import Config
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.live import Start
+from tachograph.runtime.assembly import Runtime
 from tachograph.spans import from_sdk
 from tachograph.testing import TickingClock, capture
 
@@ -487,7 +488,7 @@ def _writings(refused: str) -> dict[str, int]:
             tracing.add_span_processor(RefusingStarts())
         elif refused == "logger":
             logging.add_log_record_processor(RefusingLogs())
-        recording = runtime.Runtime(
+        recording = Runtime(
             Config.read({}, environ={}),
             tracer_provider={"tracer provider": RefusingTracers, "tracer": RefusingTracerProvider}.get(
                 refused, lambda: tracing
@@ -731,7 +732,7 @@ def test_a_forked_child_has_nothing_open(captured: Capture) -> None:
 def test_providers_of_any_make_are_written_to() -> None:
     """Explicit providers are the ones written to, whatever the global ones are."""
     tracing, metering, logging = TracerProvider(), MeterProvider(), LoggerProvider()
-    recording = runtime.Runtime(
+    recording = Runtime(
         Config.read({}, environ={}),
         tracer_provider=tracing,
         meter_provider=metering,

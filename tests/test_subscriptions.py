@@ -14,10 +14,10 @@ from hypothesis import given, settings
 import tachograph
 from support.records import History, event, histories, ledger_of, opened, operation
 from tachograph import events, subscriptions
+from tachograph.facts import repeats_operation
 from tachograph.guard import Guard
 from tachograph.records import Event
 from tachograph.subscriptions import Subscriptions, news
-from tachograph.tally import repeats_operation
 from tachograph.testing import capture
 from tachograph.views.audit import audit_view, entries
 

@@ -10,9 +10,9 @@ import pytest
 import tachograph
 from support.records import operation
 from tachograph import thresholds
-from tachograph.config import FIGURES
 from tachograph.testing import TickingClock, capture
 from tachograph.thresholds import Thresholds
+from tachograph.values import FIGURES
 from tachograph.views.session import SessionMetrics
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tachograph.decisions import Approval, approvals, decide, request_approval
 from tachograph.exporters import LedgerSpanExporter
 from tachograph.frameworks import IntegrationError
 from tachograph.ledger import Ledger
-from tachograph.runtime import Runtime
+from tachograph.runtime.assembly import Runtime
 from tachograph.safe import error_summary, reset_errors, safe
 from tachograph.sessions import bind, correlation, session
 from tachograph.sources import SourceError

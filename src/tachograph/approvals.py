@@ -23,9 +23,9 @@ from opentelemetry.context import Context, get_current
 from tachograph import names
 from tachograph.clip import MAX_NAMES, as_json, clipped, digest
 from tachograph.context import Scope, clean_id, current, new_id
+from tachograph.facts import EXPIRED, expired
 from tachograph.live import run_of
 from tachograph.records import Event, Operation
-from tachograph.tally import EXPIRED, expired
 from tachograph.times import timestamp
 from tachograph.views.approvals import changes
 

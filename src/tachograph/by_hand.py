@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tachograph.live import Facts, Live
     from tachograph.probes import Call, Hooks
     from tachograph.records import Kind, Outcome
+    from tachograph.runtime.assembly import Runtime
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -138,7 +139,7 @@ class Block:
         tachograph = runtime.current()
         return Handle(tachograph.guard(self._enter, tachograph) if tachograph.enabled else None)
 
-    def _enter(self, tachograph: runtime.Runtime) -> Live:
+    def _enter(self, tachograph: Runtime) -> Live:
         live = tachograph.recorder.begin(self.start())
         if len(self._entered) >= _MAX_BLOCKS:
             self._entered.popitem(last=False)
@@ -297,9 +298,7 @@ def switch(to: str, *, source: str | None = None, reason: str | None = None, **f
         tachograph.guard(_switch, tachograph, to, source, reason, fields)
 
 
-def _switch(
-    tachograph: runtime.Runtime, to: str, source: str | None, reason: str | None, fields: Mapping[str, Any]
-) -> None:
+def _switch(tachograph: Runtime, to: str, source: str | None, reason: str | None, fields: Mapping[str, Any]) -> None:
     inside = tachograph.recorder.scope().operation
     running = None if inside is None else inside.record.name if inside.kind == "agent" else inside.record.agent
     payload = {"from_agent": source or running, "to_agent": to, "reason": reason, **fields}

@@ -10,12 +10,13 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tachograph.codec import events_from_span, operation_from_span
-from tachograph.config import OTLP_FILE_VARIABLE, ConfigError
+from tachograph.config import ConfigError
 from tachograph.cost import Prices
 from tachograph.guard import Guard
 from tachograph.ledger import Ledger
 from tachograph.spans import from_sdk
 from tachograph.traces import Traces
+from tachograph.variables import OTLP_FILE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

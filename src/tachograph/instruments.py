@@ -18,8 +18,8 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from tachograph import names
+from tachograph.facts import PENDING
 from tachograph.series import forget_idle
-from tachograph.tally import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,12 +1,13 @@
 """The ledger: what happened, in memory, answering at once. A :class:`~tachograph.sources.Source` like any other.
 
-Counters are folded as records arrive (:mod:`tachograph.tally`), a few at a time and always before anybody reads, and
+Counters are folded as records arrive (:mod:`tachograph.tallies`), a few at a time and always before anybody reads, and
 cost nothing to read; detail is kept as the newest records and folded when somebody asks (audit log, timeline).
 Everything is bounded: the oldest detail and the longest-idle sessions go first, what went is counted, and the totals
 stay.
 
 Thread-safe. Records may come interleaved, late and repeated: the live answer is that of the same records
-replayed in any order.
+replayed in any order. One lock is why taking in and answering are in one file: a source is asked much, each answer is
+short, and every one of them is given under it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-import weakref
-from collections import OrderedDict, defaultdict, deque
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any, Final
 
+from tachograph.facts import SESSIONLESS, repeats_operation
+from tachograph.folds import ended, now
 from tachograph.guard import Guard
 from tachograph.listing import NEWEST, Listing, listing, row
 from tachograph.records import Event, Operation
-from tachograph.tally import SESSIONLESS, Tally, ended, repeats_operation
+from tachograph.tallies import Tallies
 from tachograph.times import moment
+from tachograph.under_way import UnderWay
 from tachograph.views.audit import audit_view
 from tachograph.views.session import EVERYTHING, SessionMetrics, session_view
 from tachograph.views.timeline import Timeline, timeline_view
@@ -34,13 +37,12 @@ if TYPE_CHECKING:
 
     from tachograph.listing import Wanted
     from tachograph.records import Record
+    from tachograph.tally import Tally
     from tachograph.tap import Tap
     from tachograph.views.audit import Entry
 
 _BATCH: Final = 64
 """Records folded together, about half a millisecond of work."""
-
-K = TypeVar("K")
 
 
 class Ledger:
@@ -71,7 +73,7 @@ class Ledger:
         self._max_names = max_names
         self._guard = (guard or Guard()).__call__
         self._clock = clock
-        self._attended: list[weakref.WeakMethod[Callable[[], list[Operation]]]] = []
+        self._under_way = UnderWay()
         self._tap: Tap | None = None
         self.after_fork()
 
@@ -88,15 +90,16 @@ class Ledger:
         self._folding = False
         self._holder = 0
         self._inbox: deque[Record] = deque()
-        self._total = self._tally()
-        self._sessions: OrderedDict[str, Tally] = OrderedDict()
-        self._correlations: OrderedDict[tuple[str, str | None], Tally] = OrderedDict()
-        self._newest: tuple[Any, tuple[Tally, ...]] = None, ()
-        self._open: dict[str, Operation] = {}
-        self._hidden: set[str] = set()
         self._known: OrderedDict[str, None] = OrderedDict()
         self._history: deque[Record] = deque()
-        self._evicted = {"sessions": 0, "correlations": 0, "records": 0}
+        self._evicted = 0
+        self._under_way.after_fork(self._known)
+        self._tallies = Tallies(
+            self._under_way,
+            max_sessions=self._max_sessions,
+            max_requests=self._max_requests,
+            max_names=self._max_names,
+        )
 
     # ------------------------------------------------------------------------------------------------- writing
     def apply(self, record: Record) -> None:
@@ -147,7 +150,7 @@ class Ledger:
             under_way: a method that gives open records, and ended ones that may yet turn out to be part of others.
                 One that is given no more has ended, and was applied before if it counts.
         """
-        self._attended.append(weakref.WeakMethod(under_way))
+        self._under_way.attend(under_way)
 
     def _fold(self) -> None:
         if self._folding:
@@ -163,22 +166,22 @@ class Ledger:
     def _operation(self, operation: Operation) -> None:
         if operation.id in self._known:
             return
-        tallies = self._tallies(operation)
+        tallies, under_way = self._tallies.of(operation), self._under_way
         if operation.end_ns is None:
-            if operation.id not in self._total.open:
-                self._open[operation.id] = operation
+            if operation.id not in self._tallies.total.open:
+                under_way.open[operation.id] = operation
                 for tally in tallies:
                     tally.open[operation.id] = operation
             return
-        self._open.pop(operation.id, None)
-        self._hidden.discard(operation.id)
+        under_way.open.pop(operation.id, None)
+        under_way.hidden.discard(operation.id)
         ended(operation, tallies)
         self._keep(operation)
 
     def _event(self, event: Event) -> None:
         if event.id in self._known or repeats_operation(event):
             return
-        tallies = (self._total,) if event.type in SESSIONLESS else self._tallies(event)
+        tallies = (self._tallies.total,) if event.type in SESSIONLESS else self._tallies.of(event)
         for tally in tallies:
             tally.event(event)
         self._keep(event)
@@ -190,46 +193,9 @@ class Ledger:
         self._history.append(record)
         if len(self._history) > self._max_records:
             self._history.popleft()
-            self._evicted["records"] += 1
+            self._evicted += 1
         if self._tap is not None:
             self._tap.put(record)
-
-    def _tallies(self, record: Record) -> tuple[Tally, ...]:
-        key = record.session_id, record.correlation_id
-        if key == self._newest[0]:
-            return self._newest[1]
-        session = self._entry(self._sessions, record.session_id, "sessions")
-        tallies: tuple[Tally, ...] = self._total, session
-        if record.correlation_id is not None:
-            tallies += (self._entry(self._correlations, key, "correlations"),)
-        self._newest = key, tallies
-        return tallies
-
-    def _entry(self, tallies: OrderedDict[K, Tally], key: K, what: str) -> Tally:
-        tally = tallies.get(key)
-        if tally is None:
-            tally = tallies[key] = self._tally()
-            if len(tallies) > self._max_sessions:
-                self._evict(tallies, what)
-        else:
-            tallies.move_to_end(key)
-        return tally
-
-    def _evict(self, tallies: OrderedDict[Any, Tally], what: str) -> None:
-        # The longest idle first; one with work under way only when the next few have work under way too, so that
-        # an end seldom arrives at a tally that has not seen the start.
-        busy = {
-            key
-            for open_ in self._told(hidden=True)
-            for key in (open_.session_id, (open_.session_id, open_.correlation_id))
-        }
-        oldest = list(zip(range(min(32, len(tallies) - 1)), tallies.items(), strict=False))  # not the one just made
-        idle = (key for _, (key, tally) in oldest if not tally.open and key not in busy)
-        del tallies[next(idle, oldest[0][1][0])]
-        self._evicted[what] += 1
-
-    def _tally(self) -> Tally:
-        return Tally(max_names=self._max_names, max_requests=self._max_requests)
 
     def clear_session(self, session_id: str) -> bool:
         """Forget a session's counters and detail; the totals over everything stay.
@@ -237,16 +203,10 @@ class Ledger:
         Work under way in it counts from nothing when it ends. Returns whether the session was known.
         """
         with self._reading():
-            under_way = [open_.id for open_ in (*self._open.values(), *self._told()) if open_.session_id == session_id]
-            known = self._sessions.pop(session_id, None) is not None or under_way != []
-            self._newest = None, ()
-            for key in [key for key in self._correlations if key[0] == session_id]:
-                del self._correlations[key]
-            for operation_id in under_way:
-                self._open.pop(operation_id, None)
-                self._hidden.add(operation_id)
+            was_under_way = self._under_way.forget(session_id)
+            was_counted = self._tallies.forget(session_id)
             self._history = deque(record for record in self._history if record.session_id != session_id)
-            return known
+            return was_counted or was_under_way
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """Those among the ids of records that the ledger has, of those it had last: applying them changes nothing."""
@@ -265,29 +225,23 @@ class Ledger:
             finally:
                 self._folding = within
 
-    def _told(self, *, hidden: bool = False) -> list[Operation]:
-        """What those who are attended to have under way; with what was hidden when its session was cleared, or not."""
-        methods = [method for reference in self._attended if (method := reference()) is not None]
-        there = [open_ for method in methods for open_ in method() if open_.id not in self._known]
-        return [open_ for open_ in there if hidden or open_.id not in self._hidden]
-
     def _records(self) -> list[Record]:
         with self._reading():
-            return [*self._history, *self._open.values(), *self._told()]
+            return [*self._history, *self._under_way.open.values(), *self._under_way.told()]
 
     def _now(self, tally: Tally | None, under_way: list[Operation]) -> Tally | None:
         if tally is None and under_way:
-            tally = self._tally()
-        return None if tally is None else tally.now(under_way, self._clock())
+            tally = self._tallies.make()
+        return None if tally is None else now(tally, under_way, self._clock())
 
     def session_metrics(self, session_id: str, correlation_id: str | None = None) -> SessionMetrics:
         """Figures of a session, or of one request within it; zeros where nothing is known."""
         with self._reading():
-            under_way = [open_ for open_ in self._told() if open_.session_id == session_id]
+            under_way = [open_ for open_ in self._under_way.told() if open_.session_id == session_id]
             if correlation_id is None:
-                tally = self._sessions.get(session_id)
+                tally = self._tallies.sessions.get(session_id)
             else:
-                tally = self._correlations.get((session_id, correlation_id))
+                tally = self._tallies.correlations.get((session_id, correlation_id))
                 under_way = [open_ for open_ in under_way if open_.correlation_id == correlation_id]
             return session_view(session_id, self._now(tally, under_way))
 
@@ -298,12 +252,12 @@ class Ledger:
     def metrics(self) -> Totals:
         """Figures over everything recorded, evicted sessions included."""
         with self._reading():
-            return totals_view(self._total.now(self._told(hidden=True), self._clock()))
+            return totals_view(now(self._tallies.total, self._under_way.told(hidden=True), self._clock()))
 
     def total(self) -> SessionMetrics:
         """Everything recorded, in the shape of one session with the id ``*``."""
         with self._reading():
-            return session_view(EVERYTHING, self._total.now(self._told(hidden=True), self._clock()))
+            return session_view(EVERYTHING, now(self._tallies.total, self._under_way.told(hidden=True), self._clock()))
 
     def audit_log(
         self,
@@ -362,16 +316,7 @@ class Ledger:
 
     def _listed(self, *, deleted: bool) -> list[str]:
         with self._reading():
-            # By the moments in the records, not by their arrival: the same for everybody who has them.
-            last = {
-                id_: max([tally.last_ns, *(open_.start_ns for open_ in tally.open.values())])
-                for id_, tally in self._sessions.items()
-                if deleted or not tally.deleted
-            }
-            for open_ in self._told():
-                if open_.session_id in last or open_.session_id not in self._sessions:
-                    last[open_.session_id] = max(last.get(open_.session_id, 0), open_.start_ns)
-            return sorted(last, key=lambda id_: (last[id_], id_))
+            return self._tallies.by_activity(deleted=deleted)
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:
         """The newest records, of a session or of all: ended ones in order of arrival, then open ones."""
@@ -383,44 +328,32 @@ class Ledger:
     def open_operations(self) -> list[Operation]:
         """What has begun and not ended, oldest first."""
         with self._reading():
-            told = [open_ for open_ in self._told() if open_.end_ns is None]
-            return sorted([*self._open.values(), *told], key=lambda open_: (open_.start_ns, open_.id))
+            told = [open_ for open_ in self._under_way.told() if open_.end_ns is None]
+            return sorted([*self._under_way.open.values(), *told], key=lambda open_: (open_.start_ns, open_.id))
 
     def recent(self, count: int, *, correlations: bool = False) -> list[tuple[str, str | None, SessionMetrics]]:
         """The ``count`` sessions (or requests within sessions) last active, with their figures."""
         with self._reading():
-            under_way = defaultdict[tuple[str, str | None], list[Operation]](list)
-            for open_ in self._told():
-                under_way[open_.session_id, open_.correlation_id if correlations else None].append(open_)
-            known: dict[tuple[str, str | None], Tally | None]
-            known = {**self._correlations} if correlations else {(id_, None): t for id_, t in self._sessions.items()}
-            newest = list(_with(known, under_way).items())[max(0, len(known | under_way) - count) :]
-            return [(*key, session_view(key[0], self._now(tally, under_way[key]))) for key, tally in newest]
+            return [
+                (*key, session_view(key[0], self._now(tally, under_way)))
+                for key, tally, under_way in self._tallies.newest(count, correlations=correlations)
+            ]
 
     def stats(self) -> dict[str, Any]:
         """How full the ledger is, and what its bounds have cost."""
         with self._reading():
-            told = [open_ for open_ in self._told() if open_.end_ns is None]
-            busy = {session_id for session_id, tally in self._sessions.items() if tally.open}
+            told = [open_ for open_ in self._under_way.told() if open_.end_ns is None]
+            busy = {session_id for session_id, tally in self._tallies.sessions.items() if tally.open}
             busy |= {open_.session_id for open_ in told}
             return {
-                "sessions": len(self._sessions.keys() | busy),
+                "sessions": len(self._tallies.sessions.keys() | busy),
                 "active_sessions": len(busy),
-                "open_operations": len(self._open) + len(told),
+                "open_operations": len(self._under_way.open) + len(told),
                 "records": len(self._history),
                 "evicted": {
-                    **self._evicted,
-                    "requests": self._total.evicted_requests,
-                    "names": self._total.folded_names,
+                    **self._tallies.evicted,
+                    "records": self._evicted,
+                    "requests": self._tallies.total.evicted_requests,
+                    "names": self._tallies.total.folded_names,
                 },
             }
-
-
-def _with(known: dict[K, Tally | None], under_way: dict[K, list[Operation]]) -> dict[K, Tally | None]:
-    """What is known, the one last active last, and those of which only work under way is."""
-    first = next(iter(known.values()), None)
-    since = 0 if first is None else first.last_ns
-    new = [key for key in under_way if key not in known]
-    # What has long been under way, as what waits for a human has, is that of one whose counters were evicted.
-    old = [key for key in new if max(open_.start_ns for open_ in under_way[key]) < since]
-    return {**dict.fromkeys(old), **known, **dict.fromkeys(key for key in new if key not in {*old})}

@@ -20,13 +20,13 @@ from tachograph.attendant import Attendance
 from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
+from tachograph.facts import expired, switch_of
 from tachograph.live import Live, hand_up, run_of
 from tachograph.loading import loading
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
 from tachograph.redact import error_text
 from tachograph.span_writer import SpanWriter
-from tachograph.tally import expired, switch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -27,6 +27,7 @@ from tachograph import runtime
 from tachograph.config import Config
 from tachograph.exporters import LedgerSpanExporter
 from tachograph.guard import Guard
+from tachograph.runtime.assembly import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,7 +79,7 @@ def _log_exporter() -> InMemoryLogRecordExporter:
 class Capture:
     """What was recorded, in all its writings."""
 
-    runtime: runtime.Runtime
+    runtime: Runtime
     spans_only: Ledger
     span_exporter: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
     log_exporter: InMemoryLogRecordExporter = field(default_factory=_log_exporter)
@@ -141,7 +142,7 @@ def capture(
     metering = MeterProvider([reader], shutdown_on_exit=False)
     logging = LoggerProvider(shutdown_on_exit=False)
     logging.add_log_record_processor(SimpleLogRecordProcessor(log_exporter))
-    recording = runtime.Runtime(
+    recording = Runtime(
         Config.read({"store": False, **settings}, environ=environ or {}),
         tracer_provider=tracing if sdk else None,
         meter_provider=metering if sdk else None,

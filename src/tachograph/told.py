@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tachograph.by_hand import Block
     from tachograph.live import Live
     from tachograph.records import Kind
+    from tachograph.runtime.assembly import Runtime
 
 _SECOND: Final = 1_000_000_000
 _YEAR: Final = 366 * 86_400
@@ -52,7 +53,7 @@ def start_task(
     return Handle(tachograph.guard(_start_task, tachograph, task_id, block))
 
 
-def _start_task(tachograph: runtime.Runtime, task_id: str, block: Block) -> Live:
+def _start_task(tachograph: Runtime, task_id: str, block: Block) -> Live:
     live = tachograph.recorder.begin(block.start())
     room = tachograph.begun.add(clean_id(task_id) or "", live)
     if room is not None:
@@ -78,7 +79,7 @@ def end_task(task_id: str, status: str | Any = "completed", *, error: BaseExcept
     return ended
 
 
-def _end_task(tachograph: runtime.Runtime, task_id: str, outcome: Any, error: BaseException | None) -> bool:
+def _end_task(tachograph: Runtime, task_id: str, outcome: Any, error: BaseException | None) -> bool:
     live = tachograph.begun.take(clean_id(task_id) or "")
     if live is not None:
         tachograph.recorder.end(live, outcome if error is None else "error", None, error)
@@ -212,7 +213,7 @@ def _moment(ended_at: str | datetime | float) -> int:
 
 
 def _write(
-    tachograph: runtime.Runtime,
+    tachograph: Runtime,
     kind: Kind,
     name: Any,
     took_ns: int,

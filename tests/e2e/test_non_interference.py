@@ -134,8 +134,8 @@ DOORS = {
     "tachograph.decisions:_decide": "likewise",
     "tachograph.approvals:decision_of": "likewise",
     "tachograph.approvals:is_timeout": "likewise",
-    "tachograph.runtime:Runtime.enabled": "asked first",
-    "tachograph.runtime:Runtime.enable": "public",
+    "tachograph.runtime.assembly:Runtime.enabled": "asked first",
+    "tachograph.runtime.assembly:Runtime.enable": "public",
     "tachograph:enable": "public",
     "tachograph:disable": "public",
 }

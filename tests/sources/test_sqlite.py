@@ -19,12 +19,13 @@ import pytest
 import tachograph
 from support.records import identifier, opened, operation
 from support.stores import fill
-from tachograph.config import Config, default_store
+from tachograph.config import Config
 from tachograph.sources import SourceError, default_place, open_source
 from tachograph.sources.sqlite import MAX_RECORDS, SqliteSource
 from tachograph.store.look import MAX_REQUESTS
 from tachograph.store.writer import Writer
 from tachograph.testing import capture
+from tachograph.values import default_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

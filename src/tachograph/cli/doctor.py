@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import click
 
-from tachograph import beside, figures, runtime
+from tachograph import beside, figures
 from tachograph.config import Config
 from tachograph.frameworks import IntegrationError, Status
+from tachograph.runtime.assembly import Runtime
 from tachograph.sources import default_place
 from tachograph.version import VERSION
 
@@ -41,7 +42,7 @@ def doctor(*, as_json: bool) -> None:
 
 def examine(problems: list[str]) -> dict[str, Any]:
     """Start as ``import tachograph.auto`` would in this environment, and look."""
-    tachograph = runtime.Runtime(Config.read(complain=problems.append), complain=problems.append)
+    tachograph = Runtime(Config.read(complain=problems.append), complain=problems.append)
     tachograph.instruments.enabled = False  # looking is nothing to send metrics about
     try:
         tachograph.instrument()
@@ -120,7 +121,7 @@ def _store(config: Config, problems: list[str]) -> dict[str, Any]:
     return {**found, "state": f"{sessions}, {size}" + (f", {living:,} recording now" if living else "")}
 
 
-def _waiting(tachograph: runtime.Runtime) -> list[Status]:
+def _waiting(tachograph: Runtime) -> list[Status]:
     return [status for status in tachograph.frameworks.statuses.values() if status.state == "waiting"]
 
 

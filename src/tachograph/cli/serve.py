@@ -11,9 +11,9 @@ import click
 
 from tachograph.cli import Misuse
 from tachograph.cli.reading import audit_key, from_option, reading, settings
-from tachograph.config import TOKEN_VARIABLE
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
+from tachograph.variables import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

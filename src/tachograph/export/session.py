@@ -11,8 +11,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
+from tachograph.facts import outermost
 from tachograph.records import Operation
-from tachograph.tally import outermost
 from tachograph.times import timestamp
 
 if TYPE_CHECKING:

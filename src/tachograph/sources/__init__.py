@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
-from tachograph.config import JAEGER_HEADERS_VARIABLE, default_store
+from tachograph.values import default_store
+from tachograph.variables import JAEGER_HEADERS_VARIABLE
 from tachograph.views.approvals import approvals_view
 
 if TYPE_CHECKING:

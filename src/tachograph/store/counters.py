@@ -11,9 +11,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from tachograph.canonical import tally_from_text, tally_text
+from tachograph.facts import SESSIONLESS
+from tachograph.folds import ended
 from tachograph.records import Event
 from tachograph.store.schema import SCOPES, StoreError, as_stored
-from tachograph.tally import SESSIONLESS, Tally, ended
+from tachograph.tally import Tally
 
 if TYPE_CHECKING:
     import sqlite3

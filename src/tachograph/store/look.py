@@ -13,10 +13,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph.canonical import record_from_text, tally_from_text
+from tachograph.folds import ended, now
 from tachograph.records import OUTLIVING, Kind, Operation
 from tachograph.store.presence import is_alive
 from tachograph.store.schema import SCOPES, StoreError, as_stored
-from tachograph.tally import Tally, ended
+from tachograph.tally import Tally
 from tachograph.views.audit import last_moment
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Look:
         for operation in under_way:
             if operation.end_ns is not None:
                 ended(operation, (tally,))
-        return tally.now([operation for operation in under_way if operation.end_ns is None], time.time_ns())
+        return now(tally, [operation for operation in under_way if operation.end_ns is None], time.time_ns())
 
     def _calls(
         self, count: int, span: tuple[int | None, int], session_id: str | None, correlation_id: str | None

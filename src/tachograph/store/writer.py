@@ -15,13 +15,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from tachograph.canonical import record_from_text, record_text
+from tachograph.facts import repeats_operation
 from tachograph.records import OUTLIVING, Event, Operation
 from tachograph.store.chain import Head, SealedWriter, digest, first_link, link, seal
 from tachograph.store.counters import Counters
 from tachograph.store.presence import Presence, is_alive
 from tachograph.store.schema import as_stored, connect, damaged, transaction
 from tachograph.store.trouble import is_busy
-from tachograph.tally import repeats_operation
 from tachograph.views.audit import is_critical
 
 if TYPE_CHECKING:

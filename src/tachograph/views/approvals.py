@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names
+from tachograph.facts import EXPIRED, PENDING, expired
 from tachograph.records import Operation
-from tachograph.tally import EXPIRED, PENDING, expired
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:

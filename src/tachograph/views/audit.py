@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph import names
 from tachograph.content import shown
+from tachograph.facts import outermost
 from tachograph.records import Event, Operation
-from tachograph.tally import outermost
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph import names
 from tachograph.content import shown
 from tachograph.cost import CURRENCY
-from tachograph.tally import EXPIRED, PENDING, SMALLEST
+from tachograph.facts import EXPIRED, PENDING
+from tachograph.tally import SMALLEST
 from tachograph.times import milliseconds, timestamp
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph import names
 from tachograph.clip import clipped
 from tachograph.context import clean_id
+from tachograph.facts import SESSIONLESS
 from tachograph.foreign import UNATTRIBUTED
 from tachograph.records import Event
-from tachograph.tally import SESSIONLESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tachograph.codec import event_from_log, events_from_span
+from tachograph.facts import repeats_operation
 from tachograph.server.receiver.belonging import Belonging
 from tachograph.server.receiver.copies import Copies
 from tachograph.server.receiver.fitting import fit_event, fit_operation
 from tachograph.server.receiver.wire import batches
-from tachograph.tally import repeats_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,62 +1,56 @@
-"""THE runtime: settings, providers, ledger, recorder and hooks, started and stopped together.
+"""What a runtime is made of: settings, providers, ledger, recorder and hooks, put together, and ended together.
 
-One is current in a process. :func:`start` makes it; using the public functions without it makes one that hooks
-nothing.
+The parts do not know each other; that this is the one place that knows them all is why it is as long as it is.
 """
 
 from __future__ import annotations
 
 import atexit
-import functools
 import logging
 import os
 import sys
-import threading
 import time
 import weakref
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.approvals import ASKED, DECIDED, Approvals
 from tachograph.attendant import Attendance
 from tachograph.begun import Begun
 from tachograph.clients import Clients
-from tachograph.code_changes import CodeChanges
-from tachograph.config import Config, ConfigError, default_store
-from tachograph.context import Scope, new_id
-from tachograph.environment import EnvironmentNote
-from tachograph.frameworks import Frameworks, IntegrationError
+from tachograph.context import new_id
+from tachograph.frameworks import Frameworks
 from tachograph.guard import Guard
 from tachograph.instruments import Instruments
 from tachograph.integrations.wrapping import Wraps
 from tachograph.ledger import Ledger
-from tachograph.lines import Lines
-from tachograph.loading import loading
 from tachograph.probes import Hooks
-from tachograph.providers import Providers, make_way, program_name
+from tachograph.providers import Providers
 from tachograph.recorder import Recorder
+from tachograph.runtime import keeping
+from tachograph.runtime.attending import attendants
+from tachograph.runtime.ending import Ending
 from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
-from tachograph.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from opentelemetry._logs import LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from tachograph.approvals import Elsewhere
-    from tachograph.attendant import Attendant
+    from tachograph.config import Config
     from tachograph.processors import SpanStamp
     from tachograph.records import Operation
-    from tachograph.store.keeper import Keeper
-    from tachograph.store.writer import Writer
     from tachograph.views.audit import Entry
 
 _log = logging.getLogger("tachograph")
+
+alive: Final[weakref.WeakSet[Runtime]] = weakref.WeakSet()
+"""Every runtime of this process: each has to begin anew in a fork."""
 
 
 class Runtime:
@@ -128,11 +122,17 @@ class Runtime:
             listened=self.providers.listened,
             clock=clock or time.time_ns,
         )
-        self.keeper = self._keeper() if config.enabled and config.store else None
+        self.keeper = keeping.keeper(
+            config,
+            ledger=self.ledger,
+            guard=self.guard,
+            complain=self.complain,
+            publish=self.recorder.logbook.audit_head,
+        )
         self.approvals = Approvals(self.recorder, limit=config.max_content, elsewhere=self._elsewhere)
         self.ledger.attend(self.approvals.under_way)
         self.instruments.catch_up = weakref.WeakMethod(self.approvals.catch_up)
-        self._attendants = tuple(self._attending())
+        self._attendants = tuple(attendants(config, self.ledger, self.recorder))
         self.recorder.attendance = Attendance.of(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
@@ -156,36 +156,12 @@ class Runtime:
         self.stopped = False
         self._process = os.getpid()
         self._session_id = config.session_id or new_id()
-        _fork_aware.add(self)
-        self._ending = _Ending(self)
+        alive.add(self)
+        self._ending = Ending(self.at_exit)
         forks.tell(self._ending, self.guard)
 
-    def _keeper(self) -> Keeper:
-        from tachograph.store.keeper import Keeper  # noqa: PLC0415 - only where a store is asked for
-
-        return Keeper(
-            self.config,
-            ledger=self.ledger,
-            guard=self.guard,
-            complain=self.complain,
-            publish=self.recorder.logbook.audit_head,
-            program=self.config.service_name or program_name(),
-            upkeep=self._keep_within,
-        )
-
-    def _keep_within(self, writer: Writer) -> bool:
-        from tachograph.store.upkeep import keep_within  # noqa: PLC0415 - loads SQLite, on the keeper's thread
-
-        return keep_within(writer, self.config).finished
-
     def _elsewhere(self) -> Elsewhere | None:
-        """Where other processes ask and decide too: the store."""
-        if self.keeper is None:
-            return None
-        with loading():  # SQLite, where somebody decides
-            from tachograph.store.deciding import Deciding  # noqa: PLC0415
-
-        return Deciding(self.keeper.path, self.keeper.flush, self.keeper.commit)
+        return keeping.elsewhere(self.keeper)
 
     # ----------------------------------------------------------------------------------------------------- ids
     def process_session(self) -> str:
@@ -238,20 +214,6 @@ class Runtime:
         before.guard(before.hooks.uninstall)
         before.guard(before.clients.close)
         before._forget_exit()
-
-    def _attending(self) -> Iterator[Attendant]:
-        config = self.config
-        yield Lines(self.ledger.session_metrics)
-        if config.environment:
-            yield EnvironmentNote(config.environment_variables, sessions=config.max_sessions)
-        if config.code_changes:
-            yield CodeChanges()
-        if config.thresholds:
-            yield Thresholds(config.thresholds, self.ledger.session_metrics, self._exceeded)
-
-    def _exceeded(self, record: Operation, metric: str, value: float, limit: float) -> None:
-        scope = Scope(record.session_id, record.correlation_id, record.user_id)
-        self.recorder.event("threshold_exceeded", {"metric": metric, "value": value, "limit": limit}, scope)
 
     def subscribe(self, handler: Callable[[Entry], Any], **filters: str | None) -> Subscription:
         """Tell ``handler`` of what happens from now on; see :meth:`tachograph.subscriptions.Subscriptions.add`."""
@@ -348,171 +310,3 @@ class Runtime:
             "wraps_missed": self.wraps.missed(),
             "integrations": {name: status.state for name, status in self.frameworks.statuses.items()},
         }
-
-
-class _Ending:
-    """Has a child of ``multiprocessing`` end as any other process does, so that what it recorded is sent.
-
-    Args:
-        runtime: of the process it is forked off from, and so its own.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = weakref.ref(runtime)
-
-    def before_fork(self) -> None:
-        """Nothing is to be done then."""
-
-    def after_fork_in_parent(self) -> None:
-        """Nothing is to be done then."""
-
-    def after_fork_in_child(self) -> None:
-        """That is done for every process, by whatever it is forked off."""
-
-    def close(self) -> None:
-        """The child ends."""
-        runtime = self._runtime()
-        if runtime is not None:
-            runtime.at_exit()
-
-
-_lock = threading.RLock()
-_current: Runtime | None = None
-_fork_aware: weakref.WeakSet[Runtime] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - another thread may have held it
-    _lock = threading.RLock()
-    for runtime in list(_fork_aware):
-        runtime.guard(runtime.after_fork)
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def current() -> Runtime:
-    """The runtime in force; one that hooks nothing if nobody started any."""
-    global _current  # noqa: PLW0603 - the one place where the process has its runtime
-    runtime = _current
-    if runtime is None:
-        with _lock:
-            if _current is None:
-                _current = Runtime(Config.read(complain=_say))
-                atexit.register(_current.at_exit)
-            runtime = _current
-    return runtime
-
-
-def present() -> Runtime | None:
-    """The runtime in force, if anybody has started or used one."""
-    return _current
-
-
-def start(
-    arguments: dict[str, Any] | None = None,
-    *,
-    tracer_provider: TracerProvider | None = None,
-    meter_provider: MeterProvider | None = None,
-    logger_provider: LoggerProvider | None = None,
-    automatic: bool = False,
-    summary_wanted: bool = False,
-    store_wanted: bool = False,
-) -> Runtime:
-    """Start recording, or give the runtime that is.
-
-    Args:
-        arguments: settings given in code.
-        tracer_provider: write spans there.
-        meter_provider: write metrics there.
-        logger_provider: write log events there.
-        automatic: nobody asked for us by name: say what is wrong in one line each instead of raising, wait with
-            providers until the first operation, and print a summary at exit on a terminal that nothing else serves.
-        summary_wanted: print the summary at exit wherever the output goes, unless settings say no.
-        store_wanted: keep a store in the default place, unless settings say where, or no.
-
-    Raises:
-        ConfigError: for a bad setting, or settings that contradict those of the runtime already started.
-        IntegrationError: for an integration asked for by name that cannot be installed.
-    """
-    global _current  # noqa: PLW0603
-    with _lock:
-        running = _current
-        if running is not None and running.started:
-            providers = (tracer_provider, meter_provider, logger_provider)
-            same = not any(providers) and not _contradicts(running.config, arguments or {})
-            if automatic or same:
-                running.automatic &= automatic
-                if not automatic:  # the program will set no providers any more, and its frameworks look for them now
-                    running.guard(running.providers.tracer)
-                return running
-            # What started by itself gives way to a program that says what it wants; one that says two things does not.
-            if not running.automatic:
-                raise ConfigError(
-                    "Tachograph is already started with other settings; call tachograph.shutdown() first, "
-                    "or make this the first call"
-                )
-        complain = _say if automatic else None
-        config = Config.read(arguments, complain=complain)
-        store_wanted |= running is not None and running.wants_store
-        if store_wanted and "store" not in config.sources:
-            config = replace(config, store=default_store())
-        Guard()(make_way)
-        runtime = Runtime(
-            config,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            logger_provider=logger_provider,
-            complain=complain,
-            ledger=None if running is None else running.ledger,
-            guard=None if running is None else running.guard,
-        )
-        runtime.started, runtime.automatic = True, automatic
-        runtime.offers_summary, runtime.wants_summary = automatic, summary_wanted
-        runtime.wants_store = store_wanted
-        runtime.instruments.enabled = config.enabled
-        if config.enabled:
-            try:
-                runtime.instrument()
-            except IntegrationError as error:
-                if not automatic:
-                    runtime.stop()
-                    raise
-                _say(str(error))
-        if running is not None:
-            # It was used before these settings were known: what it recorded, and where, goes on.
-            runtime.succeed(running)
-        _current = runtime
-        atexit.register(runtime.at_exit)
-    if config.enabled and not automatic:
-        runtime.guard(runtime.providers.tracer)
-    return runtime
-
-
-def _contradicts(config: Config, arguments: dict[str, Any]) -> bool:
-    wanted = Config.read(arguments)
-    return any(getattr(wanted, name) != getattr(config, name) for name in arguments)
-
-
-def stop() -> None:
-    """Stop recording and forget the runtime."""
-    global _current
-    with _lock:
-        runtime, _current = _current, None
-    if runtime is not None:
-        runtime.stop()
-
-
-def install(runtime: Runtime | None) -> Runtime | None:
-    """Make a runtime the current one and give the one before. For the test kit."""
-    global _current
-    with _lock:
-        before, _current = _current, runtime
-    return before
-
-
-def _say(message: str) -> None:
-    if sys.stderr is not None:
-        # Guarded: it may be closed, or a pipe that nobody reads, and the program is not to end for that.
-        Guard()(functools.partial(print, f"tachograph: {message}", file=sys.stderr, flush=True))

@@ -1,0 +1,40 @@
+"""What a record means, where whoever counts, shows or keeps it would otherwise read it each in a way of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tachograph import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tachograph.records import Event, Operation
+
+SESSIONLESS: Final = frozenset({"agent_registered", "system_startup", "system_shutdown"})
+"""Events that make no session, and count in the totals alone: they happen before anybody asked for anything."""
+
+PENDING: Final = "pending"
+EXPIRED: Final = "EXPIRED"
+"""What has become of an approval that nobody has decided: in time as yet, or too late."""
+
+
+def outermost(run: Operation) -> bool:
+    """Whether an agent run is a unit of work of its own: inside no other run, and in no task that says what it is."""
+    return not run.attributes.get(names.NESTED) and names.TASK_ID not in run.attributes
+
+
+def expired(asked: Operation, moment_ns: int) -> bool:
+    """Whether an approval's time was up at a moment."""
+    timeout = asked.attributes.get(names.APPROVAL_TIMEOUT)
+    return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
+
+
+def switch_of(payload: Mapping[str, Any]) -> tuple[str, str]:
+    """Who handed over to whom, by the payload of an ``agent_switched``."""
+    return str(payload.get("from_agent")), str(payload.get("to_agent"))
+
+
+def repeats_operation(event: Event) -> bool:
+    """Whether an event is the log event of what an operation carries: the same fact a second time, to be left out."""
+    return names.OPERATION_ID in event.payload
