@@ -58,8 +58,6 @@ def everywhere(*exporters: str) -> dict[str, list[str]]:
         ({ENDPOINT: "http://host:4317/"}, everywhere(GRPC)),
         ({ENDPOINT: "host:4317"}, everywhere(GRPC)),
         ({ENDPOINT: "[::1]:4317"}, everywhere(GRPC)),
-        ({ENDPOINT: "http://host:99999"}, everywhere(HTTP)),
-        ({ENDPOINT: "http://[broken:4317"}, everywhere(HTTP)),
         # a protocol decides
         ({ENDPOINT: "http://host:4317", PROTOCOL: "http/protobuf"}, everywhere(HTTP)),
         ({ENDPOINT: "http://host:4318", PROTOCOL: " grpc "}, everywhere(GRPC)),
@@ -110,6 +108,43 @@ def test_a_protocol_that_does_not_exist_is_said(environ: dict[str, str], variabl
     expected = re.escape(f"{variable}='{environ[variable]}' is not usable: expected one of: grpc, http/protobuf")
     with pytest.raises(ConfigError, match=expected):
         asked_exporters(environ)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol"),
+    [
+        ("nonsense", "http/protobuf"),
+        ("127.0.0.1:4318", "http/protobuf"),
+        ("ftp://127.0.0.1:4318", "http/protobuf"),
+        ("http://", "http/protobuf"),
+        ("http://127.0.0.1:66000", "http/protobuf"),
+        ("http://127.0.0.1:port", "grpc"),
+        ("http://[::1", "grpc"),
+        (" ", "grpc"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"])
+def test_an_endpoint_to_which_nothing_can_be_sent_is_said(variable: str, endpoint: str, protocol: str) -> None:
+    """An endpoint that is no address is named with its variable and an example, before anything is lost."""
+    expected = re.escape(f"{variable}={endpoint!r} is not usable: expected an address like http://127.0.0.1:43")
+    with pytest.raises(ConfigError, match=expected):
+        asked_exporters({variable: endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol"),
+    [
+        ("collector", "grpc"),
+        ("collector:4317", "grpc"),
+        ("unix:///tmp/otlp.sock", "grpc"),
+        ("https://[::1]:4318", "http/protobuf"),
+        ("https://otlp.example/path", "http/protobuf"),
+    ],
+)
+def test_an_endpoint_may_be_what_its_protocol_allows(endpoint: str, protocol: str) -> None:
+    """URLs, and by gRPC names, ports and sockets too."""
+    asked = asked_exporters({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+    assert ["traces", "metrics", "logs"] == [*asked]
 
 
 def test_a_bad_protocol_nobody_uses_is_no_problem() -> None:

@@ -46,7 +46,9 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
     asked: dict[str, list[str]] = {}
     for signal in _SIGNALS:
         word = signal.upper()
-        endpoint = environ.get(f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        variables = (f"OTEL_EXPORTER_OTLP_{word}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        place = next((variable for variable in variables if environ.get(variable)), None)
+        endpoint = None if place is None else environ[place]
         listed = environ.get(f"OTEL_{word}_EXPORTER") or ("otlp" if endpoint else "")
         for name in (part.strip() for part in listed.split(",")):
             if name in ("", "none"):
@@ -64,10 +66,27 @@ def asked_exporters(environ: Mapping[str, str]) -> dict[str, list[str]]:
                         "nothing is exported"
                     )
                 name = _PROTOCOLS[protocol.strip()]  # noqa: PLW2901 - the name to look up
+                if endpoint is not None and not _is_place(endpoint, protocol.strip()):
+                    example = "http://127.0.0.1:4317" if protocol.strip() == "grpc" else "http://127.0.0.1:4318"
+                    raise ConfigError(
+                        f"{place}={endpoint!r} is not usable: expected an address like {example}; nothing is exported"
+                    )
             asked.setdefault(signal, []).append(name)
         if environ.get(OTLP_FILE_VARIABLE):
             asked.setdefault(signal, []).append(OTLP_FILE)
     return asked
+
+
+def _is_place(endpoint: str, protocol: str) -> bool:
+    """Whether anything could be sent there: by HTTP to a URL, by gRPC also to a name and port, or a socket's path."""
+    try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+        named = bool((parts.hostname or "").strip()) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    if protocol == "grpc":
+        return named or parts.scheme not in ("", "http", "https")
+    return named and parts.scheme in ("http", "https")
 
 
 def _port(endpoint: str | None) -> int | None:

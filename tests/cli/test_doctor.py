@@ -288,6 +288,16 @@ def test_where_records_are_kept_is_said(programs):
     assert found["store"]["state"] in shown
 
 
+def test_a_store_that_cannot_be_made_is_a_problem(programs):
+    """A place in which there can be no store is named among the problems before anything is lost there."""
+    path = programs.write("notes.txt", "no folder") / "store.db"
+
+    done, found = examined(programs, TACHOGRAPH_STORE=str(path))
+
+    assert (1, "cannot be made") == (done.code, found["store"]["state"])
+    assert [f"store {path}: {path.parent} is no folder; name another place in TACHOGRAPH_STORE"] == found["problems"]
+
+
 def test_a_store_that_cannot_be_read_is_a_problem(programs):
     """A file that is no store is named among the problems, with what to do."""
     path = programs.write("notes.txt", "nothing of ours\n" * 100)

@@ -107,7 +107,12 @@ def _store(config: Config, problems: list[str]) -> dict[str, Any]:
     path = default_place(config)
     found: dict[str, Any] = {"path": str(path), "recording": "every program" if config.store else "tachograph run"}
     if not path.exists():
-        return {**found, "state": "not there yet"}
+        folder = next(folder for folder in path.parents if folder.exists())
+        if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return {**found, "state": "not there yet"}
+        why = "may not be written to" if folder.is_dir() else "is no folder"
+        problems.append(f"store {path}: {folder} {why}; name another place in TACHOGRAPH_STORE")
+        return {**found, "state": "cannot be made"}
     from tachograph.store.schema import StoreError  # noqa: PLC0415 - loads SQLite
     from tachograph.store.upkeep import storage  # noqa: PLC0415 - likewise
 
