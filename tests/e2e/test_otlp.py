@@ -538,7 +538,6 @@ def everywhere(exporter: str) -> dict[str, list[str]]:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "host:4317"}, everywhere("otlp_proto_grpc")),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:4318"}, everywhere("otlp_proto_http")),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://host"}, everywhere("otlp_proto_http")),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, everywhere("otlp_proto_http")),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://host:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
             everywhere("otlp_proto_http"),
