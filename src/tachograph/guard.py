@@ -79,8 +79,8 @@ class Guard:
         self._swallowed, self._forgotten = {}, {}
 
     def _swallow(self, function: Callable[..., Any], error: Exception) -> bool:
-        # No look at host values here.
-        if of_a_signal(error):
+        # No look at host values here; and none at handlers where there is no room left to look in.
+        if type(error) is not RecursionError and of_a_signal(error):
             return False
         self._count(getattr(function, "__qualname__", None) or type(function).__qualname__, error)
         return True
