@@ -26,6 +26,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 import tachograph
 from support import day, hosts, injection
+from tachograph import cost
 from tachograph.live import Start
 from tachograph.probes import Probe
 from tachograph.processors import LogStamp
@@ -272,6 +273,7 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
     metering = MeterProvider([reader], shutdown_on_exit=False)
     logging = LoggerProvider(shutdown_on_exit=False)
     runtime, places = None, tempfile.TemporaryDirectory()
+    cost._published.cache_clear()  # it is read anew, as in a process of its own
     if recorded:
         runtime = tachograph.init(
             tracer_provider=tracing,
