@@ -272,7 +272,8 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
     tracing = TracerProvider(shutdown_on_exit=False)
     metering = MeterProvider([reader], shutdown_on_exit=False)
     logging = LoggerProvider(shutdown_on_exit=False)
-    runtime, places = None, tempfile.TemporaryDirectory()
+    # Who keeps a store may be what is broken, and still be writing when the host has ended.
+    runtime, places = None, tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     cost._published.cache_clear()  # it is read anew, as in a process of its own
     if recorded:
         runtime = tachograph.init(
