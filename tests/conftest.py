@@ -33,6 +33,11 @@ def captured() -> Iterator[Capture]:
         yield everything
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: what is packed holds the second it was packed in, and each worker packs its own."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes may take them."""
     for item in items:

@@ -78,12 +78,12 @@ def test_a_body_that_unpacks_too_well_is_refused():
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"no gzip at all", "is no gzip"),
-        (gzip.compress(b"x" * 1_000)[:-3], "breaks off"),
-        (b"", "breaks off"),
-        (gzip.compress(b"x") + b"more", "goes on after the end"),
-        (gzip.compress(b"x") + gzip.compress(b"y"), "goes on after the end"),
-        (gzip.compress(b"x" * 1_000)[:-8] + b"\0" * 8, "is no gzip"),
+        pytest.param(b"no gzip at all", "is no gzip", id="another beginning"),
+        pytest.param(gzip.compress(b"x" * 1_000)[:-3], "breaks off", id="no end"),
+        pytest.param(b"", "breaks off", id="nothing"),
+        pytest.param(gzip.compress(b"x") + b"more", "goes on after the end", id="more"),
+        pytest.param(gzip.compress(b"x") + gzip.compress(b"y"), "goes on after the end", id="one more"),
+        pytest.param(gzip.compress(b"x" * 1_000)[:-8] + b"\0" * 8, "is no gzip", id="another sum"),
     ],
 )
 def test_damaged_gzip_is_refused(body, why):
