@@ -426,7 +426,7 @@ def test_points_are_linked_to_their_trace(captured: Capture) -> None:
 
 def test_an_operation_without_facts_gives_a_point_all_the_same(captured: Capture) -> None:
     """What a framework does not say is absent from the point, not made up."""
-    captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"), None)
+    captured.runtime.instruments.ended(Operation("1", "model", "?", "s", "c", 0, SECOND, "ok"))
 
     assert points(({"gen_ai.operation.name": "chat"}, (1, 1.0))) == values(captured, "gen_ai.client.operation.duration")
 
@@ -447,7 +447,7 @@ def _durations(reader: InMemoryMetricReader) -> int:
 
 def _calls(instruments: Instruments, number: int) -> None:
     for _ in range(number):
-        instruments.ended(Operation("1", "model", "m", "s", "c", 0, SECOND, "ok"), None)
+        instruments.ended(Operation("1", "model", "m", "s", "c", 0, SECOND, "ok"))
 
 
 def test_a_reader_sees_every_point(captured: Capture) -> None:

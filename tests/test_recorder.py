@@ -422,7 +422,7 @@ def test_failures_are_kept_no_longer_than_the_run(captured: Capture) -> None:
         assert 16 == len(outer.failures)
         assert failures[-16:] == outer.failures
 
-    assert [] == outer.failures
+    assert not outer.failures
 
 
 # ----------------------------------------------------------------------------------------------- each write by itself

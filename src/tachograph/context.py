@@ -48,15 +48,8 @@ class Scope(NamedTuple):
 
     def noting(self, note: Any) -> Scope:
         """The same, with a note for what runs inside."""
-        return Scope(
-            self.session_id,
-            self.correlation_id,
-            self.user_id,
-            self.conversation_id,
-            self.operation,
-            note,
-            self.explicit,
-        )
+        # Past its own constructor, as there is one for each tool that is asked for.
+        return tuple.__new__(Scope, (*self[:5], note, self.explicit))
 
 
 def _variable() -> ContextVar[Context] | None:

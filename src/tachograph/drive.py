@@ -98,11 +98,8 @@ class Watch:
     ``left`` is what was current in the end.
     """
 
-    __slots__ = ("left", "token")
-
-    def __init__(self) -> None:
-        self.token: Any = None
-        self.left: Context | None = None
+    token: Any = None
+    left: Context | None = None
 
     def failed(self, error: BaseException) -> None:
         """It raised."""

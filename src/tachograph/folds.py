@@ -78,7 +78,9 @@ def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
     for tally in tallies:
         if tally.open:
             tally.open.pop(operation.id, None)
-        tally.seen(start_ns, user_id)
+        first_ns = tally.first_ns
+        if first_ns is None or start_ns < first_ns or user_id is not None:
+            tally.seen(start_ns, user_id)
         if end_ns > tally.last_ns:  # noqa: PLR1730 - max() takes as long as all the rest here
             tally.last_ns = end_ns
     fold = _FOLDS.get(operation.kind)
@@ -106,11 +108,14 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         model.requests += 1
         model.prompt_tokens += prompt
         model.completion_tokens += completion
-        model.cached_tokens += cached
-        model.reasoning_tokens += reasoning
-        model.cost += cost
-        model.priced += amount is not None
-        model.unpriced += unpriced
+        if cached or reasoning:
+            model.cached_tokens += cached
+            model.reasoning_tokens += reasoning
+        if amount is not None:
+            model.cost += cost
+            model.priced += 1
+        elif unpriced:
+            model.unpriced += 1
         tally.request_ns += took
         if untold:
             tally.count(tally.unsaid, "tokens")

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from opentelemetry.metrics import Meter, MeterProvider
-    from opentelemetry.trace import Span
 
     from tachograph.guard import Guard
     from tachograph.ledger import Ledger
@@ -96,8 +95,8 @@ class Instruments:
         self._given = provider
         self.catch_up: Callable[[], Callable[[], object] | None] = lambda: None
         """Gives who hears of decisions that were made elsewhere; a meter holds this, and is not to hold that."""
-        self._judged: MeterProvider | None = None
-        self._collected_first = False
+        self._judged = False
+        self._most = 0
         self._waiting: deque[Operation] = deque()
         calls = self._latest_model if latest else self._model
         self._writers = {"model": calls, "tool": self._tool, "agent": self._agent, "approval": self._approval}
@@ -135,20 +134,22 @@ class Instruments:
         _all.add(self)
 
     # ----------------------------------------------------------------------------------------- ended operations
-    def ended(self, operation: Operation, span: Span | None) -> None:
-        """Record an ended operation; its span lets the SDK link the points to the trace."""
+    def ended(self, operation: Operation) -> None:
+        """Record an ended operation; by its trace id, if it has one, the SDK links the points to the trace."""
         if operation.kind not in self._writers:
             return
         # The record and nothing else: it holds no object of the host, and the garbage collector has one thing to visit.
-        linked = span is not None and span.get_span_context().trace_flags.sampled
-        self._waiting.append(operation if linked else operation.with_ids(operation.id, None))
-        provider = self._given or metrics.get_meter_provider()
-        if provider is not self._judged:
-            self._judged, self._collected_first = provider, type(provider).__module__.startswith("opentelemetry.")
-        if not self._collected_first:
-            self.settle()  # only the SDK's readers are known to ask the observable instruments, and first
-        elif len(self._waiting) > _MAX_WAITING:
-            self.settle(_MAX_WAITING - _BATCH)
+        self._waiting.append(operation)
+        if not self._judged:
+            self._judge()
+        if len(self._waiting) > self._most:
+            self.settle(max(0, self._most - _BATCH))
+
+    def _judge(self) -> None:
+        """How many may wait: only the SDK's readers are known to ask the observable instruments, and first."""
+        module = type(self.provider).__module__
+        self._judged = not module.startswith("opentelemetry.metrics")  # the API's stand-in may give way to any other
+        self._most = _MAX_WAITING if module.startswith("opentelemetry.") else 0
 
     def settle(self, leave: int = 0) -> None:
         """Hand over the points that wait, all but the newest ``leave`` operations'."""

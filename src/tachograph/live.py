@@ -12,7 +12,7 @@ from tachograph import names
 from tachograph.context import Scope, handing_on, here, with_operation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -63,30 +63,15 @@ class Start(NamedTuple):
 class Live:
     """An operation under way: its record so far, its span, and the context of what runs inside it.
 
-    ``outer`` and ``base`` are what it began in; ``later`` are facts learned since; ``once`` is emptied by whoever ends
-    it first; ``failures`` are those of runs inside it, to tell its own from handed-up ones; ``waits`` are the times in
-    which a human was waited for.
+    ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported; ``later`` are facts learned
+    since; ``once`` is emptied by whoever ends it first; ``failures`` are those of runs inside it, to tell its own from
+    handed-up ones; ``waits`` are the times in which a human was waited for.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "agent",
-        "base",
-        "claim",
-        "content",
-        "data",
-        "deferred",
-        "failures",
-        "kind",
-        "later",
-        "once",
-        "outer",
-        "record",
-        "span",
-        "task",
-        "waits",
-        "watch",
-    )
+    sampled = False
+    claim: tuple[str, Any] | None = None
+    failures: Sequence[BaseException] = ()
+    watch: Any = None
 
     def __init__(
         self, record: Operation, span: Span | None, agent: Live | None, start: Start, outer: Scope, base: Context
@@ -95,19 +80,14 @@ class Live:
         self.record = record
         self.span = span
         self.agent = agent
-        around: Live | None = outer.operation
-        self.task: Live | None = around if around is None or around.kind == "task" else around.task
-        self.claim: tuple[str, Any] | None = None
         self.content = start.content
         self.data = start.data
         self.deferred = start.deferred
         self.later: Facts = {}
-        self.failures: list[BaseException] = []
         self.outer = outer
         self.base = base
         self.once = [True]
         self.waits: list[tuple[int, int]] = []
-        self.watch: Any = None
 
     def add(self, facts: Mapping[str, Any]) -> None:
         """Facts learned on the way; unknown ones (None) take nothing back."""
@@ -121,7 +101,8 @@ class Live:
         # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
         record, outer = self.record, self.outer
         user_id, conversation_id = outer.user_id, outer.conversation_id
-        scope = Scope(record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit)
+        within = record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit
+        scope = tuple.__new__(Scope, within)  # past its own constructor, as there is one for each operation
         context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
         return context if self.claim is None else set_value(*self.claim, context)
 
@@ -157,7 +138,7 @@ def hand_up(run: Live, error: BaseException) -> None:
         run.agent.failures = [*run.agent.failures[1 - _MAX_FAILURES :], error]
 
 
-def _stems_from(error: BaseException, earlier: list[BaseException]) -> bool:
+def _stems_from(error: BaseException, earlier: Sequence[BaseException]) -> bool:
     """Whether one of ``earlier`` is among the causes and contexts of ``error``, or of those it is a group of."""
     known = {id(failure) for failure in earlier}
     todo, seen = [error], set[int]()

@@ -43,23 +43,15 @@ class Call(Watch):
     ``error`` are set when it is over; ``data`` is the integration's own.
     """
 
-    __slots__ = (
-        "_driver",
-        "args",
-        "around",
-        "data",
-        "error",
-        "inside",
-        "instance",
-        "kwargs",
-        "live",
-        "note",
-        "recorder",
-        "result",
-    )
+    # There is one for each call of a hooked function: what most of them never have is the class's.
+    inside: Live | None = None
+    note: Any = None
+    live: Live | None = None
+    data: Any = None
+    result: Any = None
+    error: BaseException | None = None
 
     def __init__(self, driver: _Driver, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.token = None
         self._driver = driver
         self.recorder = driver.recorder
         self.instance = instance
@@ -67,12 +59,8 @@ class Call(Watch):
         self.kwargs = kwargs
         self.around = around = here()
         scope = current(around)
-        self.inside: Live | None = None if scope is None else scope.operation
-        self.note: Any = None if scope is None else scope.note
-        self.live: Live | None = None
-        self.data: Any = None
-        self.result: Any = None
-        self.error: BaseException | None = None
+        if scope is not None:
+            self.inside, self.note = scope.operation, scope.note
 
     @property
     def run(self) -> Live | None:
@@ -343,10 +331,7 @@ class Hooks:
 class _Carrying(Watch):
     """The call of a decorator factory, whose decorator is to take this context along."""
 
-    __slots__ = ("_context", "_guard")
-
     def __init__(self, guard: Guard) -> None:
-        super().__init__()
         self._guard = guard
         self._context = here()
 

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from tachograph.records import Kind, Outcome
 
 _WORD = re.compile(r"[\w.:-]{1,100}")
-_WHOLE = True  # an operation that is told of at once, beginning and end
 _NOT_ENDED = None, None, None, None
+_WHOLE = True  # an operation that is told of at once, beginning and end
 
 
 class Recorder:
@@ -163,11 +163,7 @@ class Recorder:
             scope, base = self._placed(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
-        facts = {name: value for name, value in start.facts.items() if value is not None}
-        if start.kind == "agent":
-            facts |= _place_of_run(parent, agent)
-        if scope.conversation_id is not None:
-            facts[names.CONVERSATION_ID] = scope.conversation_id
+        facts = _known(start, scope, agent)
         if parent is not None and parent.span is not None and holds(base, parent.span):
             around_id: str | None = parent.record.id
         else:
@@ -176,14 +172,16 @@ class Recorder:
         agent_name = None if agent is None else agent.record.name
         parent_id = around_id if parent is None else parent.record.id
         ids = "", start.kind, start.name, scope.session_id, scope.correlation_id or start.correlation_id or new_id()
-        # By position, which is faster; nothing has ended yet, and the ids are the span's.
-        record = Operation(*ids, self._clock(), *_NOT_ENDED, agent_name, parent_id, None, scope.user_id, facts)
-        span, record = self._started(start, record, base, around_id)
+        # Nothing has ended yet, and the ids are the span's. Past the named tuple's own constructor, which takes longer.
+        fields = *ids, self._clock(), *_NOT_ENDED, agent_name, parent_id, None, scope.user_id, facts
+        span, record, sampled = self._started(start, tuple.__new__(Operation, fields), base, around_id)
         live = Live(record, span, agent, start, scope, base)
+        live.sampled = sampled
         if start.kind == "model" and beside.listening():
             live.claim = self._guard(beside.claim)
         self._open[record.id] = live
-        self._guard(self._ledger.stir)
+        if self._ledger.tapped:
+            self._guard(self._ledger.stir)
         if len(self._open) > self._config.max_open:
             self.end(next(iter(self._open.values())), "lost")
         for began in self.attendance.began[start.kind] if not start.refused else ():
@@ -194,15 +192,15 @@ class Recorder:
 
     def _started(
         self, start: Start, record: Operation, base: Context, around_id: str | None
-    ) -> tuple[Span | None, Operation]:
-        """The span, and the record by its ids."""
+    ) -> tuple[Span | None, Operation, bool]:
+        """The span, the record by its ids, and whether the span is exported."""
         span = self._guard(self._spans.start, start, record, base, around_id)
         started = None if span is None else span.get_span_context()
         span_id = None if started is None or not started.is_valid else format_span_id(started.span_id)
         if started is None or span_id is None or span_id == around_id:
             # No SDK is at work: the API hands the surrounding span back, or an empty one.
-            return None, record.with_ids(os.urandom(8).hex(), None)
-        return span, record.with_ids(span_id, format_trace_id(started.trace_id))
+            return None, record.with_ids(os.urandom(8).hex(), None), False
+        return span, record.with_ids(span_id, format_trace_id(started.trace_id)), started.trace_flags.sampled
 
     def end(
         self,
@@ -220,14 +218,16 @@ class Recorder:
         if facts:
             live.add(facts)
         later = live.later
-        outcome = later.pop(names.OUTCOME, outcome)
-        error_type, error_message = later.pop(names.ERROR_TYPE, None), later.pop(names.EXCEPTION_MESSAGE, None)
+        error_type = error_message = None
+        if later:
+            outcome = later.pop(names.OUTCOME, outcome)
+            error_type, error_message = later.pop(names.ERROR_TYPE, None), later.pop(names.EXCEPTION_MESSAGE, None)
         if outcome in ("error", "refused") and error is not None:
             error_type = type(error).__name__
             error_message = self._message(error)
             if begun.kind == "agent" and outcome == "error":
                 hand_up(live, error)
-        live.failures = []
+        live.failures = ()
         if live.waits:
             later[names.HUMAN_SECONDS] = live.wait_seconds(end_ns)
         if begun.kind == "model":
@@ -248,7 +248,7 @@ class Recorder:
         """The other writing of an end: span, metrics, log events."""
         if live.span is not None:
             self._guard(self._spans.end, live.span, record, live.later, content)
-        self._guard(self._instruments.ended, record, live.span)
+        self._guard(self._instruments.ended, record if live.sampled else record.with_ids(record.id, None))
         if record.kind == "model":
             if record.outcome == "error":
                 self._guard(self._logbook.model_failed, record, live.context(live.base))
@@ -290,9 +290,7 @@ class Recorder:
         scope, base = self._placed(here())
         inside: Live | None = scope.operation
         run = run_of(inside)
-        facts = {**start.facts, **(_place_of_run(inside, run) if start.kind == "agent" else {})}
-        if scope.conversation_id is not None:
-            facts[names.CONVERSATION_ID] = scope.conversation_id
+        facts = dict(_known(start, scope, run))
         around = trace.get_current_span(base).get_span_context()
         around_id = format_span_id(around.span_id) if around.is_valid else None
         failure = {} if error is None else self.failure(error)
@@ -352,7 +350,8 @@ class Recorder:
             for event in events:
                 self._guard(self._logbook.copy, event, span)
             self._guard(self._spans.end, span, record, {}, None)
-        self._guard(self._instruments.ended, record.with_ids(point, record.trace_id), span)
+        sampled = span is not None and written.trace_flags.sampled
+        self._guard(self._instruments.ended, record.with_ids(point, record.trace_id if sampled else None))
         return record
 
     def tell(self, event: Event, base: Context) -> None:
@@ -414,9 +413,23 @@ class Recorder:
         self._logbook.event(event, base)
 
 
+def _known(start: Start, scope: Scope, run: Live | None) -> Mapping[str, Any]:
+    """What is known of an operation when it begins in ``scope``, in an agent run or in none."""
+    facts = start.facts
+    if None in facts.values():
+        facts = {name: value for name, value in facts.items() if value is not None}
+    if start.kind == "agent":
+        facts = {**facts, **_place_of_run(scope.operation, run)}
+    if scope.conversation_id is not None:
+        facts = {**facts, names.CONVERSATION_ID: scope.conversation_id}
+    return facts
+
+
 def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
     """Whether an agent run is part of another run, or of a task that says what it is."""
     if run is not None:
         return {names.NESTED: True}
-    task = inside if inside is None or inside.kind == "task" else inside.task
+    task = inside
+    while task is not None and task.kind != "task":
+        task = task.outer.operation
     return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}

@@ -54,21 +54,6 @@ class Stream(Watch):
             value returned.
     """
 
-    __slots__ = (
-        "_active",
-        "_base",
-        "_context",
-        "_item",
-        "_leaving",
-        "_live",
-        "_ours",
-        "_over",
-        "_resumed",
-        "_skip",
-        "guard",
-        "kind",
-    )
-
     def __init__(
         self,
         guard: Guard,
@@ -79,7 +64,6 @@ class Stream(Watch):
         skip: Callable[[Any], bool] | None = None,
         over: Callable[[BaseException | None, Any], None] | None = None,
     ) -> None:
-        super().__init__()
         self.guard = guard
         self.kind: type = types.GeneratorType
         self._live = live
@@ -251,10 +235,7 @@ _WORKED_OFF_LATER = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, i
 class _Within(Watch):
     """A call within a context, and its result as well if it is worked off ``later``."""
 
-    __slots__ = ("_around", "_guard", "_later")
-
     def __init__(self, around: Context, guard: Guard, later: bool) -> None:  # noqa: FBT001
-        super().__init__()
         self._around = around
         self._guard = guard
         self._later = later
