@@ -124,6 +124,28 @@ class Live:
         return waited / 1_000_000_000
 
 
+def known(start: Start, scope: Scope, run: Live | None) -> Mapping[str, Any]:
+    """What is known of an operation when it begins in ``scope``, in an agent run or in none. To be read only."""
+    facts = start.facts
+    if None in facts.values():
+        facts = {name: value for name, value in facts.items() if value is not None}
+    if start.kind == "agent":
+        facts = {**facts, **_place_of_run(scope.operation, run)}
+    if scope.conversation_id is not None:
+        facts = {**facts, names.CONVERSATION_ID: scope.conversation_id}
+    return facts
+
+
+def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
+    """Whether an agent run is part of another run, or of a task that says what it is."""
+    if run is not None:
+        return {names.NESTED: True}
+    task = inside
+    while task is not None and task.kind != "task":
+        task = task.outer.operation
+    return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
+
+
 def run_of(inside: Live | None) -> Live | None:
     """The agent run that what happens inside ``inside`` belongs to."""
     return inside if inside is None or inside.kind == "agent" else inside.agent

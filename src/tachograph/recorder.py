@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace import format_span_id, format_trace_id
 
-from tachograph import beside, names
+from tachograph import beside, moments, names
 from tachograph.attendant import Attendance
-from tachograph.content import capturing, plain_payload
+from tachograph.content import capturing
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.facts import expired, switch_of
-from tachograph.live import Live, hand_up, run_of
+from tachograph.live import Live, hand_up, known, run_of
 from tachograph.loading import loading
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
@@ -163,7 +163,7 @@ class Recorder:
             scope, base = self._placed(base)
         parent: Live | None = scope.operation
         agent = run_of(parent)
-        facts = _known(start, scope, agent)
+        facts = known(start, scope, agent)
         if parent is not None and parent.span is not None and holds(base, parent.span):
             around_id: str | None = parent.record.id
         else:
@@ -290,7 +290,7 @@ class Recorder:
         scope, base = self._placed(here())
         inside: Live | None = scope.operation
         run = run_of(inside)
-        facts = dict(_known(start, scope, run))
+        facts = dict(known(start, scope, run))
         around = trace.get_current_span(base).get_span_context()
         around_id = format_span_id(around.span_id) if around.is_valid else None
         failure = {} if error is None else self.failure(error)
@@ -373,63 +373,14 @@ class Recorder:
             self.carried[event_type](event_type, payload, scope)
             return
         base = here()
-        scope = scope or self.scope(base)
-        around = trace.get_current_span(base).get_span_context()
-        event = Event(
-            os.urandom(16).hex(),
-            event_type,
-            scope.session_id,
-            scope.correlation_id,
-            self._clock(),
-            format_trace_id(around.trace_id) if around.is_valid else None,
-            format_span_id(around.span_id) if around.is_valid else None,
-            scope.user_id,
-            plain_payload(payload, self.capturing),
-        )
+        whose = scope or self.scope(base)
+        moment_ns = self._clock()
+        event = moments.reported(event_type, payload, whose, base=base, moment_ns=moment_ns, capturing=self.capturing)
         if event_type == "agent_switched":
             self._guard(self._instruments.switched, *switch_of(event.payload), base)
         self.tell(event, base)
 
     def _switched(self, run: Operation, base: Context) -> None:
-        source, target = run.attributes[names.SWITCH_FROM], run.attributes.get(names.SWITCH_TO, run.name)
-        self._guard(self._instruments.switched, source, target, base)
-        around = trace.get_current_span(base).get_span_context()
-        event = Event(
-            id=f"{run.id}:agent_switched",
-            type="agent_switched",
-            session_id=run.session_id,
-            correlation_id=run.correlation_id,
-            timestamp_ns=run.start_ns,
-            trace_id=run.trace_id,
-            span_id=format_span_id(around.span_id) if around.is_valid else None,
-            user_id=run.user_id,
-            payload={
-                "from_agent": source,
-                "to_agent": target,
-                "reason": run.attributes.get(names.SWITCH_REASON),
-                names.OPERATION_ID: run.id,
-            },
-        )
+        event = moments.switched(run, base)
+        self._guard(self._instruments.switched, *switch_of(event.payload), base)
         self._logbook.event(event, base)
-
-
-def _known(start: Start, scope: Scope, run: Live | None) -> Mapping[str, Any]:
-    """What is known of an operation when it begins in ``scope``, in an agent run or in none."""
-    facts = start.facts
-    if None in facts.values():
-        facts = {name: value for name, value in facts.items() if value is not None}
-    if start.kind == "agent":
-        facts = {**facts, **_place_of_run(scope.operation, run)}
-    if scope.conversation_id is not None:
-        facts = {**facts, names.CONVERSATION_ID: scope.conversation_id}
-    return facts
-
-
-def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
-    """Whether an agent run is part of another run, or of a task that says what it is."""
-    if run is not None:
-        return {names.NESTED: True}
-    task = inside
-    while task is not None and task.kind != "task":
-        task = task.outer.operation
-    return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
