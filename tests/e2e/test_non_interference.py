@@ -488,6 +488,7 @@ ON_THE_PATH = {
     "tachograph.probes",
     "tachograph.processors",
     "tachograph.live",
+    "tachograph.moments",
     "tachograph.recorder",
     "tachograph.thresholds",
     "tachograph.told",

@@ -60,8 +60,9 @@ def tool_began(call: Call) -> Start | None:
         names.TOOL_CALL_ID: ran(call),
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
-        names.HUMAN_WAIT: True if name == UserInputTool.name or isinstance(tool, UserInputTool) else None,
     }
+    if name == UserInputTool.name or isinstance(tool, UserInputTool):
+        facts[names.HUMAN_WAIT] = True
     given = None if call.recorder.capturing is None else captured(call, content.arguments)
     return Start("tool", name, facts, data=tool, parent=parent, content=given)
 
