@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
-
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from support.records import event, histories, operation
+from support.records import event, operation
 from support.tallies import changes, tally_of
 from tachograph import names
 from tachograph.tally import OTHER, Tally
-
-if TYPE_CHECKING:
-    from support.records import History
 
 
 def test_events_count_what_they_alone_report() -> None:
@@ -55,15 +46,3 @@ def test_a_full_table_counts_further_names_together() -> None:
         tally.count(tally.tool_errors, key)
 
     assert ({"a": 2, "b": 1, OTHER: 2}, 2) == (tally.tool_errors, tally.folded_names)
-
-
-@settings(max_examples=200, deadline=None)
-@given(histories(still_open=False), st.integers(1, 3), st.data())
-def test_what_is_added_counts_as_if_it_had_been_told(history: History, bound: int, data: st.DataObject) -> None:
-    """A tally to which those of parts are added says what one says that was told of each record, bounds included."""
-    records = [*history.last(), operation(9_999, "model", attributes={names.TOLD_BY: "somebody"})]
-    first = data.draw(st.integers(0, len(history.last())))
-    tally = tally_of(records[:first], max_names=bound, max_requests=bound)
-    tally.add(tally_of(records[first:], max_names=sys.maxsize, max_requests=bound))
-
-    assert tally_of(records, max_names=bound, max_requests=bound) == tally

@@ -5,7 +5,6 @@ The longest idle go first. What they counted stays in the total.
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,10 +43,6 @@ class Tallies:
     def make(self) -> Tally:
         """A tally that has counted nothing, of which nobody knows yet."""
         return Tally(max_names=self._max_names, max_requests=self._max_requests)
-
-    def part(self) -> Tally:
-        """A tally of some records, to be added to others: no name is counted together with others in it."""
-        return Tally(max_names=sys.maxsize, max_requests=self._max_requests)
 
     def of(self, record: Record) -> tuple[Tally, ...]:
         """The tallies that a record counts in, made if need be."""

@@ -17,7 +17,6 @@ The counting rules, one owner for each fact:
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,7 +26,7 @@ from tachograph.cost import PLACES
 from tachograph.facts import outermost, switch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from tachograph.records import Event, Operation
 
@@ -40,26 +39,8 @@ SMALLEST: Final = 10**PLACES
 """Units of cost in a dollar."""
 
 
-class Row(ABC):
-    """Counters of one name in a table; all of them are sums."""
-
-    __slots__: tuple[str, ...] = ()
-
-    @property
-    @abstractmethod
-    def times(self) -> int:
-        """How often something of that name was counted."""
-
-    def add(self, more: Row) -> None:
-        """Count what another row has counted."""
-        for name in self.__slots__:
-            count = getattr(more, name)
-            if count:
-                setattr(self, name, getattr(self, name) + count)
-
-
 @dataclass(slots=True)
-class ModelTally(Row):
+class ModelTally:
     """Calls of one model, the tokens billed for them, and what they cost.
 
     ``cost`` is in units of 1 / :data:`SMALLEST` dollars, so that sums are exact, and of the ``priced`` calls;
@@ -75,14 +56,9 @@ class ModelTally(Row):
     priced: int = 0
     unpriced: int = 0
 
-    @property
-    def times(self) -> int:
-        """Calls."""
-        return self.requests
-
 
 @dataclass(slots=True)
-class AgentTally(Row):
+class AgentTally:
     """Runs of one agent; durations include what ran inside them."""
 
     count: int = 0
@@ -90,14 +66,9 @@ class AgentTally(Row):
     success_count: int = 0
     failure_count: int = 0
 
-    @property
-    def times(self) -> int:
-        """Runs."""
-        return self.count
-
 
 @dataclass(slots=True)
-class ToolTally(Row):
+class ToolTally:
     """Calls of one tool."""
 
     requested: int = 0
@@ -106,11 +77,6 @@ class ToolTally(Row):
     refused: int = 0
     requires_approval: int = 0
     total_duration_ns: int = 0
-
-    @property
-    def times(self) -> int:
-        """Calls, and questions whether there may be one."""
-        return self.requested + self.requires_approval
 
 
 @dataclass(slots=True)
@@ -233,68 +199,19 @@ class Tally:
         if user_id is not None and (moment_ns, user_id) >= (self.user_ns, self.user_id or ""):
             self.user_ns, self.user_id = moment_ns, user_id
 
-    def count(self, table: dict[str, int], key: str, times: int = 1) -> None:
-        """So many more of ``key``."""
+    def count(self, table: dict[str, int], key: str) -> None:
+        """One more of ``key``."""
         if key not in table and len(table) >= self.max_names:
             key = OTHER
-            self.folded_names += times
-        table[key] = table.get(key, 0) + times
+            self.folded_names += 1
+        table[key] = table.get(key, 0) + 1
 
-    def entry(self, table: dict[str, T], key: str, make: Callable[[], Any], times: int = 1) -> T:
-        """The entry of ``key``, made if need be, to count in so many times."""
+    def entry(self, table: dict[str, T], key: str, make: Callable[[], Any]) -> T:
+        """The entry of ``key``, made if need be."""
         found = table.get(key)
         if found is None:
             if len(table) >= self.max_names:
                 key = OTHER
-                self.folded_names += times
+                self.folded_names += 1
             found = table.setdefault(key, make())
         return found
-
-    # --------------------------------------------------------------------------------------------------- the sum
-    def add(self, more: Tally) -> None:
-        """Count what another tally has counted, as if it had been told of here.
-
-        Args:
-            more: with nothing under way, and without a bound on names.
-        """
-        if more.first_ns is None:
-            return
-        self.seen(more.first_ns, None)
-        self.seen(more.last_ns, None)
-        if more.user_id is not None:
-            self.seen(more.user_ns, more.user_id)
-        self.deleted |= more.deleted
-        for name in _SUMS:
-            count = getattr(more, name)
-            if count:
-                setattr(self, name, getattr(self, name) + count)
-        for name, make in _ROWS.items():
-            rows: dict[str, Row] = getattr(self, name)
-            for key, row in getattr(more, name).items():
-                self.entry(rows, key, make, row.times).add(row)
-        for name in _COUNTS:
-            self._add_counts(getattr(self, name), getattr(more, name))
-        for name in _COUNTS_BY_NAME:
-            for key, counts in getattr(more, name).items():
-                self._add_counts(self.entry(getattr(self, name), key, dict, sum(counts.values())), counts)
-        self._list(more.requests)
-
-    def _add_counts(self, table: dict[str, int], more: dict[str, int]) -> None:
-        for key, times in more.items():
-            self.count(table, key, times)
-
-    def _list(self, calls: Iterable[Operation]) -> None:
-        self.requests.extend(calls)
-        while len(self.requests) > self.max_requests:
-            self.requests.popleft()
-            self.evicted_requests += 1
-
-
-_ROWS: Final[dict[str, type[Row]]] = {"models": ModelTally, "agents": AgentTally, "tools": ToolTally}
-_COUNTS: Final = ("switches", "outcomes", "tool_errors", "llm_errors", "unsaid")
-_COUNTS_BY_NAME: Final = ("errors_by_agent", "recovered_by_agent", "hitl")
-_SUMS: Final = tuple(
-    counter.name
-    for counter in fields(Tally)
-    if counter.default == 0 and counter.name not in {"deleted", "last_ns", "user_ns"}
-)
