@@ -8,6 +8,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tachograph.testing import Capture, capture
 
@@ -20,6 +21,10 @@ for name in [name for name in os.environ if name.startswith(("OTEL_", "TACHOGRAP
 os.environ["HF_HUB_OFFLINE"] = "1"
 _data = tempfile.TemporaryDirectory(prefix="tachograph-tests-")
 os.environ["XDG_DATA_HOME"] = _data.name  # nor is the store of whoever runs them
+
+# How long a machine takes is no law.
+settings.register_profile("tachograph", parent=settings(), deadline=None)
+settings.load_profile("tachograph")
 
 # A shell's background job ignores interrupts, and so would every program that is started and interrupted here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -366,7 +366,7 @@ _acts = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(_acts)
 def test_in_whatever_order_each_decision_is_one_approval(acts: list[tuple[str, int]]) -> None:
     """Each request is decided once, each decision nobody asked for counts too, and all writings count the same."""

@@ -196,7 +196,7 @@ def perform(captured: Capture, program: list[Step]) -> None:
     recorder.abandon_all()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example([("begin", 0, 0, {names.APPROVAL_DECISION: ""}), ("event", 0, 0, {})])  # no approval for all that
 @given(programs)
 def test_the_ledger_of_the_spans_is_the_ledger_of_the_recorder(program: list[Step]) -> None:

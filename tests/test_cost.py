@@ -107,7 +107,7 @@ def agree(model: Any) -> None:
             assert abs(theirs - Decimal(str(ours))) <= Decimal(1).scaleb(-PLACES), (model.id, usage)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([model for _, model in models()]))
 def test_amounts_are_those_of_the_price_list(model: Any) -> None:
     """For any model our amount for any usage is the list's, to 12 places."""

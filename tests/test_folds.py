@@ -279,7 +279,7 @@ def calls_of(history: History, kind: str) -> list[Operation]:
     return [work.last for work in history.works if work.last.kind == kind]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_the_parts_add_up(history: History) -> None:
     """Whatever happens, every sum is the sum of its parts, and what is open is what has not ended."""

@@ -282,7 +282,7 @@ WORK = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(WORK, max_size=12))
 def test_metrics_spans_and_ledger_agree(history: list[tuple[Any, ...]]) -> None:
     """Whatever happened: durations sum up to the spans', error types are the same, tokens are the ledger's."""

@@ -63,7 +63,7 @@ def requests_of(history: History) -> list[tuple[str, str]]:
 
 
 # ----------------------------------------------------------------------------------------------------- the law
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_the_live_ledger_is_the_ledger_rebuilt(data: st.DataObject) -> None:
     """Fed interleaved, late and with repeats, it answers like one given each fact once, in any order."""
@@ -73,7 +73,7 @@ def test_the_live_ledger_is_the_ledger_rebuilt(data: st.DataObject) -> None:
     assert answers(rebuilt, requests_of(history)) == answers(live, requests_of(history))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(histories())
 def test_reading_changes_nothing(history: History) -> None:
     """A ledger read after every record says in the end what one that nobody read says."""
@@ -84,7 +84,7 @@ def test_reading_changes_nothing(history: History) -> None:
     assert answers(ledger_of(history.live())) == answers(watched)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories(still_open=False))
 def test_the_requests_of_a_session_add_up_to_it(history: History) -> None:
     """Counters of a session are the sums of the counters of its requests, as far as events name a request."""
@@ -183,7 +183,7 @@ class Ledgers(RuleBasedStateMachine):
 class TestLedgers(Ledgers.TestCase):  # type: ignore[name-defined,misc]
     """Totals outlive whatever is cleared, and a cleared session starts from nothing."""
 
-    settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+    settings = settings(max_examples=60, stateful_step_count=25)
 
 
 # ------------------------------------------------------------------------------------------------ unknown ids
@@ -453,7 +453,7 @@ def test_names_too_many_are_other() -> None:
     assert (metrics.total_tokens, metrics.tool_calls, metrics.errors) == (20, 10, 10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(histories(), st.integers(1, 3))
 def test_bounds_cost_detail_and_never_the_totals(history: History, bound: int) -> None:
     """However small the bounds, totals are those of an unbounded ledger, and no counter says what cannot be."""

@@ -124,7 +124,7 @@ def test_what_an_exporter_does_not_send_is_counted(result: Any) -> None:
     assert ({"Exporter.export": 1} if isinstance(result, Exception) else {}) == guard.swallowed()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["open", "shut", "fail", "flush"])), max_size=8),
     st.integers(1, 30),

@@ -185,7 +185,7 @@ def _let_go(close: Callable[[], Any]) -> None:
         return
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(program=PROGRAMS, script=SCRIPTS)
 def test_a_driven_generator_is_the_generator(program: list[tuple[str, str]], script: list[str]) -> None:
     """Whatever a generator does and whatever is done to it, both sides see the same with a driver between them."""
@@ -200,7 +200,7 @@ def test_a_driven_generator_is_the_generator(program: list[tuple[str, str]], scr
     assert _begun(script) == len(told.ends)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(program=PROGRAMS, script=SCRIPTS)
 def test_a_driven_async_generator_is_the_async_generator(program: list[tuple[str, str]], script: list[str]) -> None:
     """The same for async generators, with all that they pass up to the event loop and get back from it."""

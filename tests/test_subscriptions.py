@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import tachograph
 from support.records import History, event, histories, ledger_of, opened, operation
@@ -365,7 +365,6 @@ def test_closed_subscriptions_stay_counted(captured: Capture) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- the law
-@settings(deadline=None)
 @given(histories(still_open=False))
 def test_news_are_the_audit_log_once_and_in_order(history: History) -> None:
     """Told of the start and the end of everything, news are the audit log: each entry once, none besides."""

@@ -111,7 +111,7 @@ def test_a_name_cannot_break_out_of_its_line() -> None:
     assert [line for line in lines if not line.isprintable()] == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories())
 def test_every_session_that_worked_has_its_lines(history: History) -> None:
     """Whatever happened, a session that worked has six or seven lines that a terminal can show."""

@@ -170,7 +170,7 @@ def test_examples_are_read_back_as_they_were_live(example, backends, examples):
 
 
 # ------------------------------------------------------------------------------------------------------- histories
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(max_size=10))
 def test_any_history_is_read_back(store, history):
     """Of any history Jaeger says what had ended, and what happened in it, whichever way one asks."""

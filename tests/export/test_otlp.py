@@ -51,7 +51,7 @@ def messages(lines: Iterable[str], signal: str, field: str) -> Iterator[dict[str
 
 
 # ----------------------------------------------------------------------------------------------------- the law
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories())
 def test_what_was_exported_answers_as_the_ledger_did(history: History) -> None:
     """Of any history, the file's sessions, totals, audit log, timeline and records are those of what had ended."""
@@ -65,14 +65,14 @@ def test_what_was_exported_answers_as_the_ledger_did(history: History) -> None:
         assert (expected == [], expected) == (metrics.complete, metrics.reasons)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(writings())
 def test_an_operation_of_any_kind_is_read_back_as_it_was(written: Written) -> None:
     """Of every kind, with every outcome and any facts, an operation goes to the file and back."""
     assert [written.record] == list(read_back(otlp_lines(ledger_of([written.record]))).records())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(histories(still_open=False))
 def test_one_session_is_exported_by_itself(history: History) -> None:
     """The export of a session has that session and no other."""

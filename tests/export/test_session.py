@@ -159,7 +159,7 @@ def test_a_session_nobody_knows_is_an_error() -> None:
         session_export(ledger_of([operation(1)]), "nobody")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories())
 def test_nothing_is_listed_twice_or_not_at_all(history: History) -> None:
     """Of any history each run, tool and model call is in exactly one place, and the whole is plain JSON."""

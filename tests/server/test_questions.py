@@ -55,9 +55,7 @@ def locked() -> Iterator[schemathesis.openapi.OpenApiSchema]:
 
 def ask(schema: schemathesis.openapi.OpenApiSchema, path: str, count: int, **headers: str) -> None:
     """Ask at random: ``count`` questions that fit the description, and as many that do not."""
-    bounds = settings(
-        max_examples=count, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
+    bounds = settings(max_examples=count, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
     @bounds
     @given(schema[path]["GET"].as_strategy())

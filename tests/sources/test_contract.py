@@ -255,7 +255,7 @@ _questions = st.fixed_dictionaries(
 
 
 @pytest.mark.parametrize("writers", [1, 2])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_store_is_the_ledger(data: st.DataObject, writers: int) -> None:
     """Late, repeated, in any batches, by two writers at once: however records come, a store says what a ledger says."""
@@ -273,7 +273,7 @@ def test_a_store_is_the_ledger(data: st.DataObject, writers: int) -> None:
             assert ledger.audit_log(**asked) == source.audit_log(**asked), asked
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_source_is_asked_while_it_grows(data: st.DataObject) -> None:
     """After each batch that is stored the answers are those of what is stored by then."""

@@ -343,7 +343,7 @@ def survives(content: bytes) -> OtlpSource | None:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(FORMS)), st.randoms(use_true_random=False), st.integers(1, 8), st.booleans())
 def test_damaged_bytes_are_bad_records_or_no_otlp(
     form: str,
@@ -389,7 +389,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from places(value[key])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_json_in_any_place_is_a_bad_record_or_no_otlp(data: st.DataObject) -> None:
     """Whatever stands in the place of any part of a document, the rest is read and answers."""
@@ -401,7 +401,7 @@ def test_any_json_in_any_place_is_a_bad_record_or_no_otlp(data: st.DataObject) -
     survives(as_lines(documents))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_no_otlp_or_nothing(content: bytes) -> None:
     """Bytes of no sense at all give a SourceError, or a file in which nothing is yet."""

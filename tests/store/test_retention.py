@@ -287,7 +287,7 @@ def test_an_age_may_be_as_great_as_one_likes(days: float, writer: Writer) -> Non
 
 
 # ------------------------------------------------------------------------------------------------------------ the law
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_stays_is_as_it_was(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Totals and what is under way stay, so does every figure of the sessions that stay, and every chain is whole."""

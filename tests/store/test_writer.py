@@ -208,7 +208,7 @@ def test_a_store_that_was_taken_away_is_not_made_again_at_the_end(path):
 
 
 # ------------------------------------------------------------------------------------------------------ counters
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_the_counters_are_the_ledgers(tmp_path_factory, data):
     """Fed in any order, in any batches, by two writers, the counters are those of a ledger given the same records."""

@@ -338,7 +338,7 @@ def test_entries_of_one_moment_are_in_the_order_of_what_they_mean() -> None:
     assert types(operation(3, took=0)) == ["llm_request_started", "llm_request_completed"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories())
 def test_entries_are_in_the_order_of_their_moments_and_their_ids_are_their_own(history: History) -> None:
     """Oldest first, every id once, and no operation ends before it starts."""
@@ -389,7 +389,7 @@ EVERYTHING = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     session_id=st.sampled_from([None, "s", "t", "x"]),
     event_type=st.none() | st.sampled_from(sorted(names.EVENTS)),
@@ -475,7 +475,7 @@ def test_since_may_be_said_in_every_way(since: Any) -> None:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories(), st.data())
 def test_an_entry_is_since_its_own_timestamp(history: History, data: st.DataObject) -> None:
     """Asking for what came since an entry's own timestamp gives that entry and all after it."""
@@ -510,7 +510,7 @@ def test_a_filter_that_is_none_is_refused(filters: dict[str, Any], value: str, c
 
 
 # --------------------------------------------------------------------------------- the figures from the log alone
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(histories())
 def test_the_figures_of_a_session_can_be_had_from_its_audit_log(history: History) -> None:
     """Switches, tool calls, durations and errors counted in the log are those of the session view."""

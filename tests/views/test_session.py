@@ -381,7 +381,7 @@ def test_first_seen_is_the_first_start() -> None:
     assert (metrics.first_seen, metrics.last_seen) == ("2026-01-17T13:00:00Z", "2026-01-17T13:00:01.500000Z")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(histories())
 def test_the_figures_are_json(history: History) -> None:
     """Whatever happened, every view's plain form goes through JSON and comes back as it was."""

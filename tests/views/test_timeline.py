@@ -161,7 +161,7 @@ def test_a_deep_nesting_does_not_reach_the_recursion_limit() -> None:
     assert list(range(deep)) == [entry.depth for entry in timeline_view(records).entries]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories(), st.data())
 def test_every_record_has_one_row_below_its_parent(history: History, data: st.DataObject) -> None:
     """Whatever the parents, each record has exactly one row; rows of one parent are in order of their start."""
@@ -190,7 +190,7 @@ def test_every_record_has_one_row_below_its_parent(history: History, data: st.Da
         assert min(entry.offset_ms for entry in entries) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(histories())
 def test_the_timeline_of_a_session_is_its_part_of_the_whole(history: History) -> None:
     """The rows of the sessions together are the rows of everything."""
@@ -237,7 +237,7 @@ def test_a_moment_has_a_bar_too() -> None:
         assert [line.count("█") for line in str(timeline_view(records)).splitlines()] == [1] * len(records)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.tuples(st.integers(0, 10**9), st.none() | st.integers(0, 10**9), st.text(max_size=8), st.integers(0, 5)),

@@ -97,7 +97,7 @@ def test_the_three_questions_about_what_never_was() -> None:
         assert totals.agent_switch_count("x", "y") == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories())
 def test_totals_are_the_sums_of_the_sessions(history: History) -> None:
     """What the totals say of an agent, a tool or a switch is the sum of what the sessions say of it."""

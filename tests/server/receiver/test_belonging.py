@@ -194,7 +194,7 @@ def test_a_span_that_cannot_be_read_costs_itself_only(monkeypatch):
     order=st.permutations(range(1, 8)),
     cuts=st.sets(st.integers(1, 6)),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_order_and_requests_do_not_matter(parents, named, order, cuts):
     """Law: a whole tree, in which each call's session is that of the nearest around it, is read so in any order."""
     above = {number: min(parents[number - 1], number - 1) or (number > 1) for number in range(1, 8)}
