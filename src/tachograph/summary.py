@@ -67,7 +67,9 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
         parts[1] += f" ({metrics.reasoning_tokens:,} reasoning)"
     yield f"  tokens    {metrics.total_tokens:,} = {' + '.join(parts)} · {_cost(metrics)}"
     tools = ", ".join(
-        f"{name} {_times(int(tool['requested']))}" + _troubles(tool) for name, tool in _most(metrics.tools, "requested")
+        f"{name} {_times(int(tool['requested']))}" + _troubles(tool)
+        for name, tool in _most(metrics.tools, "requested")
+        if tool["requested"]  # and not only asked about
     )
     yield f"  tools     {_count(metrics.tool_calls, 'call')} ({tools})" if tools else "  tools     none"
     failures = _by_type(metrics.errors_by_agent)
