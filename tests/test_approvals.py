@@ -211,9 +211,7 @@ def test_a_decision_by_an_unknown_id_is_told(recorded: Capture, caplog: pytest.L
     """Who decides by an id that nobody asked under is told: it may be misspelt, or asked in a store not looked into."""
     assert tachograph.decide("call_9", "APPROVE")
     (line,) = caplog.messages
-    assert (
-        "approval of call 'call_9': nobody is known to have asked for it in this process, and no store is set" in line
-    )
+    assert "approval of call 'call_9': nobody is known to have asked for it in this process, and no store" in line
     assert "this APPROVE is kept, but nobody waits for it" in line
     caplog.clear()
     events.hitl_decision_made("call_10", "REJECT", tool_name="drop")
