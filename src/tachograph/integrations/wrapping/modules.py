@@ -23,7 +23,8 @@ def absent(module: str) -> str:
     first, *rest = module.split(".")
     if module in sys.modules:
         return ""
-    if module == _running():
+    running, asked = _program()
+    if module == running:
         return _IS_RUN
     places = _places(first)
     if places is None:
@@ -35,23 +36,19 @@ def absent(module: str) -> str:
         if part not in there and not any(Path(place).is_dir() for place in inner):
             return f"there is no module {part} in {known}; {near(part, there)}"
         known, places = f"{known}.{part}", inner
-    asked = _to_run()
     package = any(Path(place).is_dir() for place in places)
     return _IS_RUN if module == f"{asked}.__main__" or (module == asked and not package) else ""
 
 
-def _running() -> str:
-    """The name that the program that is run would have if it were imported; empty where it would have none."""
+def _program() -> tuple[str, str]:
+    """The module that is run, or else what ``-m`` names while Python has not looked for it yet; empty for neither."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    if spec is not None:  # by -m
-        return str(spec.name)
-    program = Path(sys.argv[0] if sys.argv else "")
-    return program.stem if program.suffix == ".py" else ""
-
-
-def _to_run() -> str:
-    """What ``-m`` names, while Python has not yet looked for it; otherwise empty."""
-    return sys.orig_argv[-len(sys.argv)].removeprefix("-m") if sys.argv[:1] == ["-m"] else ""
+    if spec is not None:
+        return str(spec.name), ""
+    if sys.argv[:1] == ["-m"]:
+        return "", sys.orig_argv[-len(sys.argv)].removeprefix("-m")
+    file = Path(sys.argv[0] if sys.argv else "")
+    return file.stem if file.suffix == ".py" else "", ""
 
 
 def _places(package: str) -> list[str] | None:
