@@ -207,6 +207,17 @@ def test_a_decision_that_nobody_asked_for_is_kept(recorded: Capture) -> None:
     )
 
 
+def test_a_decision_by_an_unknown_id_is_told(recorded: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """Who decides by an id that nobody asked under is told: it may be misspelt, or asked in a store not looked into."""
+    assert tachograph.decide("call_9", "APPROVE")
+    (line,) = caplog.messages
+    assert "approval of call 'call_9': nobody is known to have asked for it in this process, and no store" in line
+    assert "this APPROVE is kept, but nobody waits for it" in line
+    caplog.clear()
+    events.hitl_decision_made("call_10", "REJECT", tool_name="drop")
+    assert [] == caplog.messages
+
+
 def test_asked_twice_is_asked_once(recorded: Capture) -> None:
     """Requests of the same call id are one approval while it is pending, and tell more of it; later it is another."""
     first = tachograph.request_approval(tool_name="drop", call_id="c")

@@ -82,6 +82,12 @@ def test_handovers(pair, agents, shown):
     assert shown == figures.handover(pair, agents)
 
 
+def test_runs_cut_short():
+    """Of runs that neither ended well nor failed it is told how they did; of the others nothing."""
+    assert "" == figures.cut_short({"error": 1, "ok": 2})
+    assert "1,200 interrupted, 1 max_steps" == figures.cut_short({"interrupted": 1_200, "max_steps": 1, "ok": 2})
+
+
 def test_moments_are_local(monkeypatch):
     """A moment is told by the clock on the wall."""
     assert "-" == figures.local(None)

@@ -79,12 +79,51 @@ def lines(*records) -> dict[str, str]:
                 "tool_execution_failed": "search: interrupted",
             },
         ),
+        (
+            operation(1, "task", "report", attributes={names.TASK_DESCRIPTION: "write it"}),
+            {"task_started": "report: write it", "task_completed": "report: ok, 1.00 s"},
+        ),
         (event(1, "agent_registered", agent_type="boss"), {"agent_registered": "boss"}),
     ],
 )
 def test_what_operations_tell(record, expected):
     """Each derived entry has a line of its own."""
     assert expected == lines(record)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"arguments": {"path": "a.py"}, "reason": "it writes"}, 'write_file (c-1) {"path": "a.py"}: it writes'),
+        ({"arguments_names": ["path", "text"]}, 'write_file (c-1) ["path", "text"]'),
+        ({"arguments": {"text": "x" * 300}}, f'write_file (c-1) {{"text": "{"x" * 190}…'),
+        ({"call_id": None}, "write_file"),
+        ({"tool_name": None, "by": "somebody"}, "call_id=c-1 by=somebody"),
+    ],
+)
+def test_what_a_human_is_asked(fields, expected):
+    """A question names the tool, the call to decide by, what it would be given, and why it is asked."""
+    for kind in ("tool_approval_required", "hitl_approval_requested"):
+        assert {kind: expected} == lines(event(1, kind, **{"tool_name": "write_file", "call_id": "c-1", **fields}))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"decision": "APPROVE"}, "write_file: APPROVE"),
+        ({"decision": "REJECT", "decided_by": "ada", "waiting_ms": 1_500}, "write_file: REJECT by ada after 1.50 s"),
+        ({"decision": "APPROVE", "late": True}, "write_file: APPROVE, too late"),
+        (
+            {"decision": "EDIT", "changes": {"added": {"mode": 1}, "changed": {"path": {"from": "a", "to": "b"}}}},
+            "write_file: EDIT, changed mode, path",
+        ),
+        ({"decision": "EDIT", "changes": "[redacted]"}, "write_file: EDIT"),
+        ({"decision": None}, "tool_name=write_file"),
+    ],
+)
+def test_what_a_human_decided(fields, expected):
+    """A decision names the tool, what was decided, who did, how long they took, and what they changed."""
+    assert {"hitl_decision_made": expected} == lines(event(1, "hitl_decision_made", tool_name="write_file", **fields))
 
 
 def test_other_entries_tell_every_field():

@@ -74,6 +74,18 @@ def test_a_session_without_agents_and_tools() -> None:
     ]
 
 
+def test_runs_that_were_cut_short_are_told() -> None:
+    """A run that was interrupted or out of steps is no error, and is not passed over either."""
+    ledger = ledger_of([operation(n, "agent", "a", outcome=how) for n, how in enumerate(("interrupted", "ok"), 1)])
+    assert "  agents    2 runs (a ×2) · 1 interrupted" in summary(ledger).splitlines()  # noqa: RUF001
+
+
+def test_a_tool_that_was_only_asked_about_was_not_used() -> None:
+    """A tool that a human is still asked about was called no times, and is not named with those that were."""
+    asked = operation(1, "approval", "rm", took=None, outcome=None)
+    assert "  tools     none" in summary(ledger_of([asked, operation(2)])).splitlines()
+
+
 def test_of_many_sessions_the_last_three_are_shown() -> None:
     """The sessions last active are shown, oldest first; of the rest their number and the tokens of all."""
     ledger = ledger_of(

@@ -175,7 +175,11 @@ class Approvals:
             raise ValueError(f"decision={payload.get('decision')!r}: expected one of: {', '.join(DECISIONS)}")
         elsewhere = self._recorder.guard(self._elsewhere)
         with contextlib.nullcontext() if elsewhere is None else elsewhere.alone():
-            asked = self._take(call_id, session_id, elsewhere) or self._unasked(call_id, payload, session_id)
+            asked = self._take(call_id, session_id, elsewhere)
+            if asked is None:
+                asked = self._unasked(call_id, payload, session_id)
+                if not payload.get("tool_name"):  # who decides by the id alone means a request that was made
+                    _log.warning("%s", _unheard(asked.record, decision, elsewhere))
             if asked.record.end_ns is not None:
                 _log.warning("%s", _too_late(asked.record, decision))
                 return False
@@ -385,6 +389,14 @@ def _too_late(record: Operation, decision: str) -> str:
         f"approval of call {Approvals.call_id(record)!r} in session {record.session_id!r}: was decided already "
         f"({facts.get(names.APPROVAL_DECISION)}{f' by {by}' if by else ''}, {timestamp(record.end_ns or 0)}); "
         f"this {decision} changes nothing"
+    )
+
+
+def _unheard(record: Operation, decision: str, elsewhere: Elsewhere | None) -> str:
+    where = "in this process, and no store is set to look into (TACHOGRAPH_STORE)" if elsewhere is None else "here"
+    return (
+        f"approval of call {Approvals.call_id(record)!r}: nobody is known to have asked for it {where}; "
+        f"this {decision} is kept, but nobody waits for it"
     )
 
 

@@ -57,6 +57,11 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
+def cut_short(outcomes: Mapping[str, int]) -> str:
+    """The runs that neither ended well nor failed, by how they did: ``1 interrupted, 2 max_steps``."""
+    return ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.items() if outcome not in ("ok", "error"))
+
+
 def local(timestamp: str | None, layout: str = "%Y-%m-%d %H:%M:%S") -> str:
     """A moment of a view in local time."""
     if timestamp is None:

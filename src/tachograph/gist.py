@@ -30,9 +30,13 @@ def _anything(entry: Entry) -> str:
     parts = []
     for key, value in entry.items():
         if key not in _HEAD and value is not None and value != "":
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            parts.append(f"{key}={text[:_MAX_VALUE]}{'…' if len(text) > _MAX_VALUE else ''}")
+            parts.append(f"{key}={_value(value)}")
     return " ".join(parts)
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:_MAX_VALUE] + ("…" if len(text) > _MAX_VALUE else "")
 
 
 def _text(entry: Entry, *keys: str) -> str:
@@ -83,6 +87,37 @@ def _requested(entry: Entry) -> str:
     return f"{_text(entry, 'tool_name')}{f' by {by}' if by else ''}{refused}"
 
 
+def _asked(entry: Entry) -> str:
+    tool, call_id = _text(entry, "tool_name"), _text(entry, "call_id")
+    if not tool:
+        return ""
+    given = entry.get("arguments") or entry.get("arguments_names")
+    parts = [tool, f"({call_id})" if call_id else "", _value(given) if given else ""]
+    why = _text(entry, "reason")
+    return " ".join(filter(None, parts)) + (f": {why}" if why else "")
+
+
+def _decided(entry: Entry) -> str:
+    tool, decision = _text(entry, "tool_name", "call_id"), _text(entry, "decision")
+    if not (tool and decision):
+        return ""
+    by, took, changes = _text(entry, "decided_by"), entry.get("waiting_ms"), entry.get("changes")
+    said = [decision, f"by {by}" if by else "", f"after {duration(took)}" if isinstance(took, int | float) else ""]
+    changed = [str(key) for keys in changes.values() for key in keys] if isinstance(changes, dict) else []
+    more = ["too late" if entry.get("late") else "", f"changed {', '.join(changed)}" if changed else ""]
+    return f"{tool}: " + ", ".join(filter(None, (" ".join(filter(None, said)), *more)))
+
+
+def _task_began(entry: Entry) -> str:
+    task, asked = _text(entry, "agent_type", "task_name"), _text(entry, "description")
+    return f"{task}{f': {asked}' if asked else ''}" if task else ""
+
+
+def _task_ended(entry: Entry) -> str:
+    task, took = _text(entry, "agent_type", "task_name"), entry.get("duration_ms")
+    return f"{task}: {_text(entry, 'status')}{'' if took is None else f', {duration(took)}'}" if task else ""
+
+
 def _failed(entry: Entry) -> str:
     what = _text(entry, "tool_name", "agent_type", "model")
     above = ", handed up" if entry.get("handed_up") else ""
@@ -95,11 +130,14 @@ _TELL: Final[dict[str, Callable[[Entry], str]]] = {
     "agent_processing_started": lambda entry: _text(entry, "agent_type"),
     "agent_registered": lambda entry: _text(entry, "agent_type"),
     "agent_switched": _switched,
+    "hitl_approval_requested": _asked,
+    "hitl_decision_made": _decided,
     "llm_request_completed": _call_ended,
     "llm_request_failed": _failed,
     "llm_request_started": _call_began,
-    "task_completed": lambda entry: f"{_text(entry, 'agent_type')}: {_text(entry, 'status')}",
-    "task_started": lambda entry: _text(entry, "agent_type"),
+    "task_completed": _task_ended,
+    "task_started": _task_began,
+    "tool_approval_required": _asked,
     "tool_execution_completed": lambda entry: f"{_text(entry, 'tool_name')}: {_ended(entry)}",
     "tool_execution_failed": _failed,
     "tool_execution_requested": _requested,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tachograph.figures import cut_short
 from tachograph.redact import printable
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
     yield f"Tachograph · session {metrics.session_id} · {metrics.processing_duration_ms / 1000:.2f} s of agent time"
     runs = ", ".join(f"{name} {_times(int(agent['count']))}" for name, agent in _most(metrics.agents, "count"))
     switches = ", ".join(f"{pair.replace('_to_', ' → ')} {_times(n)}" for pair, n in metrics.switches.items())
-    yield f"  agents    {_count(metrics.agent_runs, 'run')} ({runs})" if runs else "  agents    none"
+    short = cut_short(metrics.outcomes)
+    ended = f" · {short}" if short else ""
+    yield f"  agents    {_count(metrics.agent_runs, 'run')} ({runs}){ended}" if runs else "  agents    none"
     if switches:
         yield f"  switches  {metrics.agent_switches} ({switches})"
     unhappy = [
@@ -64,7 +67,9 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
         parts[1] += f" ({metrics.reasoning_tokens:,} reasoning)"
     yield f"  tokens    {metrics.total_tokens:,} = {' + '.join(parts)} · {_cost(metrics)}"
     tools = ", ".join(
-        f"{name} {_times(int(tool['requested']))}" + _troubles(tool) for name, tool in _most(metrics.tools, "requested")
+        f"{name} {_times(int(tool['requested']))}" + _troubles(tool)
+        for name, tool in _most(metrics.tools, "requested")
+        if tool["requested"]  # and not only asked about
     )
     yield f"  tools     {_count(metrics.tool_calls, 'call')} ({tools})" if tools else "  tools     none"
     failures = _by_type(metrics.errors_by_agent)
@@ -80,7 +85,7 @@ def _cost(metrics: SessionMetrics) -> str:
     amount, unpriced = metrics.cost["amount"], metrics.cost["unpriced_models"]
     if amount is None:
         return "price unknown"
-    without = f", without {', '.join(unpriced[:_MAX_NAMES])} (price unknown)" if unpriced else ""
+    without = f", without {', '.join(unpriced[:_MAX_NAMES])} (price or tokens unknown)" if unpriced else ""
     return f"{amount:.4f} {metrics.cost['currency']}{without}"
 
 

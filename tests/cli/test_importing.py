@@ -86,6 +86,13 @@ def test_what_cannot_be_read_does_not_stop_the_rest(exported, tmp_path):
     ]
 
 
+def test_no_store_is_made_for_nothing(tmp_path):
+    """Where no file can be read there is no store afterwards that was not there before."""
+    done = run("import", str(tmp_path / "missing"), "--store", str(tmp_path / "store.db"))
+
+    assert (2, []) == (done.code, [*tmp_path.iterdir()])
+
+
 def test_damaged_lines_are_counted_and_told(exported, tmp_path):
     """What of a file cannot be read is counted and shown, and the rest of it imported."""
     damaged = Path(exported)

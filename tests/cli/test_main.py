@@ -181,3 +181,29 @@ def test_json_is_what_it_says(story, command):
 
     assert (run(*command, "--from", story).code, "") == (done.code, done.stderr)
     assert done.json
+
+
+def printed(encoding: str, *arguments: str) -> tuple[int, bytes, bytes]:
+    """The exit code of a command whose output takes an encoding's letters, that output, and what went wrong."""
+    environ = clean_environment(TZ="UTC", PYTHONIOENCODING=encoding)
+    done = subprocess.run([*COMMAND, *arguments], env=environ, capture_output=True, timeout=PATIENCE, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_an_output_of_few_letters(story, encoding):
+    """Where the output has no letter for a bar, an arrow or a name a question mark stands there, and nothing fails."""
+    for command in ("timeline", "show"):
+        code, shown, said = printed(encoding, command, "chat-43", "--from", story)
+
+        assert (0, b"") == (code, said)
+        assert "?" in shown.decode(encoding)
+    assert (0, b"") == printed("ascii", "import", "--help")[::2]
+
+
+def test_a_page_is_utf_8_wherever_it_goes(story):
+    """A report to the output has every letter, as it says itself."""
+    code, page, said = printed("ascii", "report", "chat-43", "-o", "-", "--from", story)
+
+    assert (0, b"") == (code, said)
+    assert "小さい" in page.decode("utf-8")

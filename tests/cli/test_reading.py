@@ -107,6 +107,15 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, command, content, said)
     assert said in done.stderr or command in (("store",), ("audit", "--verify"))
 
 
+@pytest.mark.parametrize("place", ["http://127.0.0.1:16686", "postgres://host/db"])
+def test_an_address_is_no_path(place):
+    """What looks like an address is named as it was given, with the addresses there are."""
+    done = run("sessions", "--from", place)
+
+    told = f"Error: {place}: cannot be asked; give jaeger://host:port, or the path of a store or of OTLP\n"
+    assert Finished(2, "", told) == done
+
+
 def test_a_directory_is_no_place(tmp_path):
     """A directory is named as one."""
     done = run("sessions", "--from", str(tmp_path))

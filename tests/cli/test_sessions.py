@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from support.programs import Finished
+from support.records import event, operation
 from support.terminal import on_terminal, run
 from tachograph.sources import open_source
+from tachograph.store.writer import Writer
 
 WIDE = """\
 session  last active       status  user  agents                    requests  tokens     cost  agent time  errors
@@ -65,3 +67,17 @@ def test_an_empty_store_says_what_to_do(empty):
 
     assert Finished(0, said, "") == run("sessions", "--from", empty)
     assert [] == run("sessions", "--from", empty, "--json").json
+
+
+def test_a_store_of_hidden_sessions_says_so(tmp_path):
+    """Where every session was deleted nobody is told that nothing was recorded."""
+    writer = Writer(tmp_path / "store.db")
+    writer.append([operation(1), event(2, "session_deleted")])
+    writer.close()
+    store = str(tmp_path / "store.db")
+
+    done = run("sessions", "--from", store)
+
+    assert Finished(0, f"All sessions in {store} are hidden by deletion: --deleted lists them.\n", "") == done
+    assert [] == run("sessions", "--from", store, "--json").json
+    assert run("sessions", "--from", store, "--deleted").stdout.splitlines()[1].startswith("s ")

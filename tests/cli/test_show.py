@@ -24,7 +24,7 @@ requests  tokens     cost  agent time  tool calls  switches  errors
        2   2,360  unknown      3.60 s           2         1       1
 tokens    2,200 in (1,024 cached) + 160 out (64 reasoning)
 requests  0.82 s on average · 1 streamed
-cost      no price known for big, 小さい
+cost      price or tokens not known for big, 小さい
 errors    went on after 1 more
 
 Agents
@@ -181,7 +181,14 @@ def test_a_cost_is_shown_as_far_as_it_is_known():
     shown = text(SessionMetrics(session_id="s", cost=cost))
 
     assert "≥ 1.5000 USD" in shown
-    assert "cost      no price known for homemade" in shown
+    assert "cost      price or tokens not known for homemade" in shown
+
+
+def test_runs_that_were_cut_short_are_told():
+    """A run that was interrupted or out of steps is said to be, though it is no error."""
+    shown = text(SessionMetrics(session_id="s", outcomes={"interrupted": 1, "max_steps": 2, "ok": 3}))
+
+    assert "runs      1 interrupted, 2 max_steps" in shown.splitlines()
 
 
 def test_an_agent_run_that_never_ended_needs_no_times():

@@ -272,6 +272,31 @@ def test_on_a_phone(browser, url, path):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+LONG = {"session": "customer-support-conversation-0006-2026-01-17", "user_id": "firstname.lastname@example-company.com"}
+CALL = {names.TOOL_CALL_ID: "call_" + "0123456789abcdef" * 2, names.APPROVAL_ARGUMENTS: '{"to":"somebody@example.com"}'}
+USED = {names.INPUT_TOKENS: 123_456, names.OUTPUT_TOKENS: 4_567}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_names_hide_no_figure(browser, width):
+    """Names as long as programs have them push no figure out of its table, on a phone none out of the list."""
+    ledger = ledger_of(
+        [
+            operation(1, "agent", "research_coordinator_agent", **LONG),
+            operation(2, "model", "anthropic/claude-sonnet-4-5-20250929", parent=1, attributes=USED, **LONG),
+            operation(3, "tool", "fetch_customer_record_by_email_address", parent=1, **LONG),
+            operation(4, "approval", "send_email", took=None, outcome=None, attributes=CALL, **LONG),
+        ]
+    )
+    with serving(create_app(ledger)) as url, looking(browser, viewport={"width": width, "height": 844}) as page:
+        for path in ("/", f"/session/{LONG['session']}", "/approvals", "/totals"):
+            page.goto(url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            if width > 390 or path == "/":
+                cut = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.id)"
+                assert [] == page.locator(".scroll").evaluate_all(cut), path
+
+
 # --------------------------------------------------------------------------------------------------------- taken along
 def test_a_report(browser, tmp_path):
     """A report opens from a file with nothing else there, scripts off, and prints without what only a screen needs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from support.programs import Programs, script
+from support.programs import Finished, Programs, script
 from support.values import named
 from support.written import host
 from tachograph.config import Config, ConfigError
@@ -416,6 +416,26 @@ tachograph: FILE: wrap 2 (__main__:run): module __main__ has no run; there are n
 begun: put the callable into another module
 """
     assert expected.replace("FILE", str(path)).splitlines() == sorted(done.stderr.splitlines())
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["tachograph run", "import tachograph.auto"])
+def test_the_program_itself_as_a_module(programs: Programs, *, recorded: bool) -> None:
+    """So it is with what ``-m`` names: a module, or the main module of a package, whose other modules are wrapped."""
+    tables = (f'[[tool.tachograph.wrap]]\ntarget = "{name}:run"\nas = "tool"\n' for name in ("bot", "bot.__main__"))
+    path = programs.write("pyproject.toml", "".join(tables))
+    auto = "" if recorded else "import tachograph.auto\n"
+    programs.write("bot/__init__.py", "def run(): print('wrapped')\n")
+    programs.write("bot/__main__.py", f"{auto}import bot\ndef run(): print('ran')\nrun()\nbot.run()\n")
+    command = [script("tachograph"), "run"] if recorded else [sys.executable]
+
+    of_package = programs.run(*command, "-m", "bot", "7", TACHOGRAPH_SUMMARY="0")
+    programs.write("pyproject.toml", '[[tool.tachograph.wrap]]\ntarget = "bot.alone:run"\nas = "tool"\n')
+    programs.write("bot/alone.py", f"{auto}def run(): print('ran')\nrun()\n")
+    alone = programs.run(*command, "-m", "bot.alone", TACHOGRAPH_SUMMARY="0")
+
+    said = "is the program that is run, which is known as __main__ then; put the callable into another module\n"
+    assert Finished(0, "ran\nwrapped\n", f"tachograph: {path}: wrap 2 (bot.__main__:run): {said}") == of_package
+    assert Finished(0, "ran\n", f"tachograph: {path}: wrap 1 (bot.alone:run): {said}") == alone
 
 
 @pytest.fixture

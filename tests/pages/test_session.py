@@ -148,3 +148,12 @@ def test_unknown():
 def test_an_event_alone():
     """A session of which there is nothing but an event is shown."""
     assert "session_created" in shown(ledger_of([event(1, "session_created")]), "s")
+
+
+def test_runs_that_were_cut_short():
+    """A run that was interrupted is told of beside the runs, and one agent is not said to switch between itself."""
+    cut = operation(1, "agent", "a", outcome="interrupted")
+    page = words(shown(ledger_of([cut, event(2, "agent_switched", from_agent="a", to_agent="b")]), "s"))
+
+    assert "1 run 1 interrupted Tool calls" in page
+    assert "Switches 1 Errors" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.pages import rows, words
+from support.records import ledger_of, operation
 from tachograph import figures
 from tachograph.ledger import Ledger
 from tachograph.pages import totals
@@ -54,3 +55,10 @@ def test_nothing():
     assert "Requests 0" in words(page)
     assert "<figure" not in page
     assert "hands over" not in page
+
+
+def test_one_run_cut_short():
+    """One run is singular, and that it was interrupted is told beside it."""
+    page = shown(ledger_of([operation(1, "agent", "a", outcome="interrupted")]))
+
+    assert "1 run 1 interrupted Tool calls" in words(page)

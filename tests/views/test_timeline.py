@@ -35,6 +35,26 @@ RUN = [
 
 
 # --------------------------------------------------------------------------------------------------- the rows
+def test_an_event_says_whom_it_is_about() -> None:
+    """The row of a hand-over names both ends, that of a question or decision its tool."""
+    events = [
+        event(1, "agent_registered", at=1, agent_type="clerk"),
+        event(2, "agent_switched", at=2, from_agent="boss", to_agent="clerk", reason="knows prices"),
+        event(3, "agent_switched", at=3, to_agent="clerk"),
+        event(4, "hitl_approval_requested", at=4, tool_name="write_file", call_id="c-1"),
+        event(5, "hitl_decision_made", at=5, tool_name="write_file", decision="EDIT"),
+        event(6, "message_added", at=6, role="user"),
+    ]
+    assert outline(events) == [
+        (0, "agent_registered clerk"),
+        (0, "agent_switched boss → clerk"),
+        (0, "agent_switched clerk"),
+        (0, "hitl_approval_requested write_file"),
+        (0, "hitl_decision_made write_file EDIT"),
+        (0, "message_added"),
+    ]
+
+
 def test_rows_are_nested_and_in_order_of_start() -> None:
     """Each row stands below what it happened in, the earlier one first, with its offset from the first start."""
     rows = [

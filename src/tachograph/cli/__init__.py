@@ -9,6 +9,8 @@ import contextlib
 import difflib
 import errno
 import importlib
+import io
+import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -120,7 +122,9 @@ class Commands(click.Group):
                 formatter.write_dl([(name.ljust(width), known.says) for name, known in commands.items()])
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
-        """As click does; what is wrong is said plainly."""
+        """As click does; what is wrong is said plainly, and what the output has no letters for as question marks."""
+        if isinstance(sys.stdout, io.TextIOWrapper):  # bars and arrows are more than many a pipe or terminal takes
+            sys.stdout.reconfigure(errors="replace")
         with _plainly():
             return super().make_context(*arguments, **more)
 

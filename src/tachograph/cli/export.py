@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 from pathlib import Path
@@ -67,6 +68,8 @@ def _documents(source: Source, ids: list[str]) -> Iterator[str]:
 def written(output: str) -> Iterator[IO[str]]:
     """Where to write; a file stands under its name only when it is complete."""
     if output == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):  # as in a file, whatever else this output is given
+            sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         return
     path = Path(output)

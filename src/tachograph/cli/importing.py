@@ -41,10 +41,12 @@ def import_(*, files: tuple[str, ...], place: str | None, as_json: bool) -> None
     Exit code 2: a file could not be read at all; the others are imported all the same.
     """
     rows, unread = [], []
-    with writing(place, make=True) as writer, progress("importing records") as more:
+    with contextlib.ExitStack() as opened, progress("importing records") as more:
+        writer = None  # not before there is something to write: no store is made for a file that cannot be read
         for file in files:
             try:
                 with contextlib.closing(open_source(file)) as source:
+                    writer = writer or opened.enter_context(writing(place, make=True))
                     rows.append({"file": file, **_taken(source, writer, more)})
             except SourceError as error:  # noqa: PERF203 - each file by itself
                 unread.append(printable(str(error)))

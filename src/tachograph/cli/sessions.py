@@ -43,6 +43,9 @@ def sessions(*, source: Source, limit: int, deleted: bool, as_json: bool) -> Non
     if as_json:
         screen.print_json([{**metrics.to_dict(), "requests": None} for metrics in listed])
         return
+    if not listed and source.session_count(deleted=True):
+        click.echo(f"All sessions in {source.place} are hidden by deletion: --deleted lists them.")
+        return
     if not listed:
         click.echo(f"No session yet in {source.place}.\n{TO_BEGIN}")
         return

@@ -96,6 +96,9 @@ def _notes(metrics: SessionMetrics) -> Iterator[tuple[str, str, str]]:
         reasoning = f" ({metrics.reasoning_tokens:,} reasoning)" if metrics.reasoning_tokens else ""
         told = f"{metrics.total_prompt_tokens:,} in{cached} + {metrics.total_completion_tokens:,} out{reasoning}"
         yield "tokens", told, "dim"
+    short = figures.cut_short(metrics.outcomes)
+    if short:
+        yield "runs", short, "yellow"
     calls = [f"{figures.duration(metrics.average_duration_ms)} on average"] if metrics.successful_requests else []
     counts = {
         "failed": metrics.failed_requests,
@@ -108,7 +111,7 @@ def _notes(metrics: SessionMetrics) -> Iterator[tuple[str, str, str]]:
         yield "requests", " · ".join(calls), "dim"
     unpriced = metrics.cost.get("unpriced_models")
     if unpriced:
-        yield "cost", f"no price known for {', '.join(unpriced)}", "dim"
+        yield "cost", f"price or tokens not known for {', '.join(unpriced)}", "dim"
     if metrics.recovered_errors:
         yield "errors", f"went on after {metrics.recovered_errors:,} more", "dim"
     for what, count in metrics.evicted.items():

@@ -59,6 +59,7 @@ def _environment() -> Environment:
         "number": number,
         "duration": figures.duration,
         "cost": figures.cost,
+        "cut_short": figures.cut_short,
         "dollars": dollars,
         "local": figures.local,
         "pretty": pretty,

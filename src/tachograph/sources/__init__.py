@@ -134,6 +134,8 @@ def open_source(place: str | Path) -> Source:
         from tachograph.sources.jaeger import open_jaeger  # noqa: PLC0415 - loads what asks over HTTP
 
         return open_jaeger(place, _headers(os.environ.get(JAEGER_HEADERS_VARIABLE, "")))
+    if isinstance(place, str) and "://" in place:
+        raise SourceError(f"{place}: cannot be asked; give jaeger://host:port, or the path of a store or of OTLP")
     path = Path(place)
     fix = "give the path of a store, or of a file with OTLP that a Collector or a program has written"
     if path.is_dir():

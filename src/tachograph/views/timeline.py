@@ -118,7 +118,7 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
             duration_ms=None,
             depth=depth,
             kind="event",
-            name=f"{record.type} {record.payload.get('agent_type') or ''}".rstrip(),
+            name=f"{record.type} {_about(record)}".rstrip(),
             outcome=None,
             error_type=None,
             id=record.id,
@@ -144,6 +144,13 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
         total_tokens=None if tokens == [None, None] else sum(count or 0 for count in tokens),
         human_wait=bool(facts.get(names.HUMAN_WAIT)),
     )
+
+
+def _about(event: Event) -> str:
+    """Who or what an event is about, for the row it has."""
+    handed_over = event.type == "agent_switched"
+    fields = ("from_agent", "to_agent") if handed_over else ("agent_type", "tool_name", "decision")
+    return (" → " if handed_over else " ").join(str(event.payload[key]) for key in fields if event.payload.get(key))
 
 
 def _line(entry: TimelineEntry, length: float, places: int) -> str:

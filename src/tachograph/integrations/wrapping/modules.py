@@ -7,8 +7,11 @@ import pkgutil
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Final
 
 from tachograph.integrations.wrapping.tables import near
+
+_IS_RUN: Final = "is the program that is run, which is known as __main__ then; put the callable into another module"
 
 
 def absent(module: str) -> str:
@@ -20,9 +23,9 @@ def absent(module: str) -> str:
     first, *rest = module.split(".")
     if module in sys.modules:
         return ""
-    program = Path(sys.argv[0] if sys.argv else "")
-    if program == program.parent / f"{module}.py":
-        return "is the program that is run, which is known as __main__ then; put the callable into another module"
+    running, asked = _program()
+    if module == running:
+        return _IS_RUN
     places = _places(first)
     if places is None:
         return f"there is no module {first} where Python looks now; it is wrapped if it comes to be imported"
@@ -33,7 +36,19 @@ def absent(module: str) -> str:
         if part not in there and not any(Path(place).is_dir() for place in inner):
             return f"there is no module {part} in {known}; {near(part, there)}"
         known, places = f"{known}.{part}", inner
-    return ""
+    package = any(Path(place).is_dir() for place in places)
+    return _IS_RUN if module == f"{asked}.__main__" or (module == asked and not package) else ""
+
+
+def _program() -> tuple[str, str]:
+    """The module that is run, or else what ``-m`` names while Python has not looked for it yet; empty for neither."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return str(spec.name), ""
+    if sys.argv[:1] == ["-m"]:
+        return "", sys.orig_argv[-len(sys.argv)].removeprefix("-m")
+    file = Path(sys.argv[0] if sys.argv else "")
+    return file.stem if file.suffix == ".py" else "", ""
 
 
 def _places(package: str) -> list[str] | None:
