@@ -204,7 +204,10 @@ def streamed(result: Any, stream: Stream) -> Any:
     """``result`` with ``stream`` being told of it; None if it is nothing that is worked off later."""
     driver: Any
     kind = type(result)  # not what it claims to be
-    if kind is types.GeneratorType:
+    if kind is types.GeneratorType and result.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        stream.kind = types.CoroutineType
+        driver = _awaitable_generator(result, stream)
+    elif kind is types.GeneratorType:
         driver = _generator(result, stream)
     elif kind is types.CoroutineType:
         stream.kind = kind
@@ -264,6 +267,12 @@ def _generator(inner: Any, stream: Stream, thrown: type[BaseException] | None = 
         except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on to the host's generator
             # close() as well: what comes of it is then what would have come of it without us.
             thrown, resume, given = type(error), inner.throw, iter((error,))
+
+
+# A generator that may be awaited, as types.coroutine makes them; of a copy, as it changes the function it is given.
+_awaitable_generator = types.coroutine(
+    types.FunctionType(_generator.__code__, globals(), argdefs=_generator.__defaults__)
+)
 
 
 class _Steps(tuple):  # type: ignore[type-arg]  # what _generator is to be given, made without a line of our own

@@ -698,6 +698,29 @@ def coroutine_never_awaited(log: Transcript) -> None:
     gc.collect()
 
 
+@types.coroutine
+def awaitable(key: Any = None) -> Generator[Any, Any, Any]:
+    """A generator that may be awaited: what coroutines were before they had a syntax."""
+    yield from asyncio.sleep(0).__await__()
+    return _answer(key)
+
+
+@_shape("awaitable")
+def generator_that_is_awaited(log: Transcript) -> None:
+    async def main() -> None:
+        made = HERE.awaitable()
+        log("type", type(made) is types.GeneratorType, inspect.isawaitable(made), made.__name__, made.__qualname__)
+        await log.attempted("awaited", made)
+        await log.attempted("fails", HERE.awaitable(FAILURE))
+        waiting = asyncio.ensure_future(HERE.awaitable("a"))
+        waiting.cancel()
+        await log.attempted("cancelled", waiting)
+
+    _about(log, HERE.awaitable)
+    log.attempt("ran", asyncio.run, main())
+    log("by hand", *HERE.awaitable("b"))
+
+
 @contextlib.contextmanager
 def opened(key: Any = None) -> Iterator[Any]:
     """A context manager."""
