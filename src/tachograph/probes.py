@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -260,12 +261,27 @@ class Hooks:
         # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
         self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
         self.rows: dict[str, Hook] = {}
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child process: another thread may have held the lock."""
+        self._lock = threading.RLock()
 
     def install(self, probe: Probe | Carry) -> None:
         """Hook a callable, unless it is hooked already. What its owner only inherits is hooked where it is."""
+        if not self._is_patched(probe.owner, probe.attribute):
+            with self._lock:  # several threads may be the first
+                if not self._is_patched(probe.owner, probe.attribute):
+                    self._install(probe)
+
+    def _is_patched(self, owner: Any, attribute: str) -> bool:
+        # A patch that nobody has any more, the program has put something else in the place of; one under a patch of the
+        # program's is in force.
+        patch = self._patched.get(owner, {}).get(attribute)
+        return patch is not None and patch() is not None
+
+    def _install(self, probe: Probe | Carry) -> None:
         owner, attribute = probe.owner, probe.attribute
-        if attribute in self._patched.get(owner, ()):
-            return
         try:
             original = vars(owner)[attribute]
         except KeyError:

@@ -184,6 +184,7 @@ class Runtime:
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
         self.guard.after_fork()
+        self.hooks.after_fork()
         self.ledger.after_fork()
         self.recorder.after_fork()
         self.instruments.after_fork()

@@ -10,7 +10,7 @@ from smolagents.models import ChatMessageStreamDelta, Model
 from tachograph import names
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import owner_of, run_of
+from tachograph.integrations.smolagents.run import overlooked, owner_of, run_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -68,10 +68,10 @@ def probe(owner: type, attribute: str) -> Probe:
 
 
 def duck_typed(model: Any) -> Iterator[Probe]:
-    """Probes for methods that come from no ``Model``: an agent takes anything that has ``generate``."""
+    """Probes for methods overlooked so far: an agent takes anything that has ``generate``."""
     for attribute in METHODS:
         owner = owner_of(model, attribute)
-        if owner is not None and not issubclass(owner, Model):
+        if owner is not None and overlooked(owner, attribute, Model):
             yield probe(owner, attribute)
 
 
