@@ -10,6 +10,7 @@ from opentelemetry.context import set_value
 
 from tachograph import names
 from tachograph.context import Scope, handing_on, here, with_operation
+from tachograph.facts import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,12 +66,15 @@ class Live:
 
     ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported; ``later`` are facts learned
     since; ``once`` is emptied by whoever ends it first; ``failures`` are those of runs inside it, to tell its own from
-    handed-up ones; ``waits`` are the times in which a human was waited for.
+    handed-up ones; ``waits`` are the times in which a human was waited for; ``parts`` is what model calls inside this
+    one say, which count for nothing themselves, ``part_of`` the call that this one is such a part of.
     """
 
     sampled = False
     claim: tuple[str, Any] | None = None
     failures: Sequence[BaseException] = ()
+    part_of: Live | None = None
+    parts: Facts | None = None
     watch: Any = None
 
     def __init__(
@@ -95,6 +99,18 @@ class Live:
         for name, value in facts.items():
             if value is not None:
                 later[name] = value
+
+    def add_part(self, facts: Mapping[str, Any]) -> None:
+        """What a call inside this one says, for this one to fill in what it does not say itself: tokens as a sum."""
+        parts = self.parts = self.parts or {}
+        for name, value in facts.items():
+            if value is not None:
+                parts[name] = parts.get(name, 0) + value if name in USAGE else value
+
+    def whole(self) -> Facts:
+        """Facts learned since, with those of its parts that it does not say itself."""
+        parts = self.parts or {}
+        return {**{name: parts[name] for name in parts if name not in self.record.attributes}, **self.later}
 
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
@@ -122,6 +138,13 @@ class Live:
             waited += max(0, until - begun)
             reached = max(reached, until)
         return waited / 1_000_000_000
+
+
+def part(around: Live, start: Start, outer: Scope, base: Context) -> Live:
+    """A model call inside of ``around``, to be told of to that call and nobody else, by :meth:`Live.add_part`."""
+    live = Live(around.record, around.span, around.agent, start, outer, base)
+    live.part_of, live.claim = around, around.claim
+    return live
 
 
 def run_of(inside: Live | None) -> Live | None:

@@ -217,6 +217,8 @@ class Recorder:
             return
         if facts:
             live.add(facts)
+        if live.parts:
+            live.later = live.whole()
         later = live.later
         error_type = error_message = None
         if later:

@@ -324,6 +324,27 @@ class TestUserModels:
 
         assert used(recorded.ledger.total()) == {"router": (1, 100, 10)}
 
+    @pytest.mark.parametrize("way", ["block", "afterwards"])
+    def test_program_reports_the_call_too(self, recorded: Capture, way: str) -> None:
+        """A model that reports its calls by hand as well is counted once."""
+
+        class Reporting(ScriptedModel):
+            def generate(self, messages: Any, **details: Any) -> Any:
+                if way == "block":
+                    with tachograph.model("by-hand") as call:
+                        message = super().generate(messages, **details)
+                        call.usage(input_tokens=100, output_tokens=10)
+                else:
+                    message = super().generate(messages, **details)
+                    tachograph.record_llm_call("by-hand", 100, 10)
+                return message
+
+        agent = caller(name="agent")
+        agent.model = Reporting(answer())
+        agent.run("go")
+
+        assert used(recorded.ledger.total()) == billed(agent.model) == {"scripted": (1, 100, 10)}
+
     def test_model_without_id(self, recorded: Capture) -> None:
         """A model without an id is tabulated by its class."""
         agent = caller(name="agent")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tachograph import names
+from tachograph.facts import USAGE
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ OF_MODEL: Final = (
 OF_AGENT: Final = (names.AGENT_NAME, names.CONVERSATION_ID)
 OF_TOOL: Final = (names.AGENT_NAME, names.TOOL_NAME, names.TOOL_TYPE, names.TOOL_CALL_ID)
 OF_TASK: Final = (names.WORKFLOW_NAME, names.CONVERSATION_ID)
-
-USAGE: Final = (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.CACHED_TOKENS, names.REASONING_TOKENS)
-"""Tokens of a call; cached ones are part of the input, reasoning ones of the output."""
 
 _FOR_TOOLS: Final = frozenset({"tool_call", "tool_calls", "tool_use", "function_call"})
 
