@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from smolagents.models import ChatMessageStreamDelta, Model
 
 from tachograph import names
+from tachograph.facts import TOO_MANY
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import overlooked, owner_of, run_of
@@ -58,6 +59,7 @@ _PARAMETERS: Final = {
     "max_completion_tokens": (names.REQUEST_MAX_TOKENS, int),
     "seed": (names.REQUEST_SEED, int),
 }
+_TOO_LARGE: Final = 2**63  # for backends
 
 
 def probe(owner: type, attribute: str) -> Probe:
@@ -257,7 +259,7 @@ def _detail(usage: Any, table: str, name: str) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < TOO_MANY else None
 
 
 def _length(value: Any) -> int | None:
@@ -296,5 +298,5 @@ def _add_parameters(facts: Facts, given: Any) -> None:
     for key, value in given.items():
         if type(key) is str and key in _PARAMETERS:
             name, kind = _PARAMETERS[key]
-            if type(value) is int or (kind is float and type(value) is float):
+            if (type(value) is int and -_TOO_LARGE <= value < _TOO_LARGE) or (kind is float and type(value) is float):
                 facts[name] = kind(value)
