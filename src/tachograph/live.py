@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.context import set_value
 
 from tachograph import names
-from tachograph.context import Scope, handing_on, here, with_operation
+from tachograph.context import Scope, handing_on, here, with_operation, with_scope
 from tachograph.facts import USAGE
 
 if TYPE_CHECKING:
@@ -64,15 +64,17 @@ class Start(NamedTuple):
 class Live:
     """An operation under way: its record so far, its span, and the context of what runs inside it.
 
-    ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported; ``later`` are facts learned
-    since; ``once`` is emptied by whoever ends it first; ``failures`` are those of runs inside it, to tell its own from
-    handed-up ones; ``waits`` are the times in which a human was waited for; ``parts`` is what model calls inside this
-    one say, which count for nothing themselves, ``part_of`` the call that this one is such a part of.
+    ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported, ``over`` that it has ended
+    in this process; ``later`` are facts learned since; ``once`` is emptied by whoever ends it first; ``failures`` are
+    those of runs inside it, to tell its own from handed-up ones; ``waits`` are the times in which a human was waited
+    for; ``parts`` is what model calls inside this one say, which count for nothing themselves, and ``part_of`` the call
+    that this one is such a part of.
     """
 
     sampled = False
     claim: tuple[str, Any] | None = None
     failures: Sequence[BaseException] = ()
+    over = False
     part_of: Live | None = None
     parts: Facts | None = None
     watch: Any = None
@@ -122,6 +124,15 @@ class Live:
         context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
         return context if self.claim is None else set_value(*self.claim, context)
 
+    def end(self) -> None:
+        """It is over, and lets go what is over around it: timers may keep it for long, and more begin in it."""
+        self.over, outer = True, self.outer
+        around = lasting(outer.operation)
+        if around is not outer.operation:
+            self.outer = outer._replace(operation=around)
+            self.base = with_scope(self.outer, self.base)
+        self.agent = lasting_run(self.agent)
+
     def waited(self, start_ns: int, end_ns: int) -> None:
         """A human was waited for in here: tools around it did not work meanwhile. An agent's time is inclusive."""
         live: Live | None = self
@@ -150,6 +161,20 @@ def part(around: Live, start: Start, outer: Scope, base: Context) -> Live:
 def run_of(inside: Live | None) -> Live | None:
     """The agent run that what happens inside ``inside`` belongs to."""
     return inside if inside is None or inside.kind == "agent" else inside.agent
+
+
+def lasting(live: Live | None) -> Live | None:
+    """The nearest of an operation and those around it that is not over."""
+    while live is not None and live.over:
+        live = live.outer.operation
+    return live
+
+
+def lasting_run(run: Live | None) -> Live | None:
+    """Likewise of an agent run and those it is nested in."""
+    while run is not None and run.over:
+        run = run.agent
+    return run
 
 
 def hand_up(run: Live, error: BaseException) -> None:

@@ -21,7 +21,7 @@ from tachograph.content import capturing, plain_payload
 from tachograph.context import Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.facts import expired, switch_of
-from tachograph.live import Live, hand_up, run_of
+from tachograph.live import Live, hand_up, lasting, lasting_run, run_of
 from tachograph.loading import loading
 from tachograph.logbook import Logbook
 from tachograph.records import Event, Operation
@@ -245,6 +245,7 @@ class Recorder:
             self._guard(ended, record, outcome == "refused")
         self._open.pop(begun.id, None)
         self._write_end(live, record, content)
+        live.end()
 
     def _write_end(self, live: Live, record: Operation, content: Content | None) -> None:
         """The other writing of an end: span, metrics, log events."""
@@ -428,10 +429,10 @@ def _known(start: Start, scope: Scope, run: Live | None) -> Mapping[str, Any]:
 
 
 def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
-    """Whether an agent run is part of another run, or of a task that says what it is."""
-    if run is not None:
+    """Whether an agent run is part of another run, or of a task that says what it is; none is of what is over."""
+    if lasting_run(run) is not None:
         return {names.NESTED: True}
-    task = inside
+    task = lasting(inside)
     while task is not None and task.kind != "task":
-        task = task.outer.operation
+        task = lasting(task.outer.operation)
     return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
