@@ -227,6 +227,13 @@ class Runtime:
         if self.subscriptions.stats()["active"]:
             self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
 
+    def clear_session(self, session_id: str) -> bool:
+        """Forget a session, and what was said of it; see :meth:`tachograph.ledger.Ledger.clear_session`."""
+        known = self.ledger.clear_session(session_id)
+        for attendant in self._attendants:
+            attendant.forget(session_id)
+        return known
+
     @property
     def enabled(self) -> bool:
         """Whether it records."""
