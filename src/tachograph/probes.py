@@ -289,8 +289,14 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
-        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
-        self._row(Hook(probe.label, hooked=True))
+        try:
+            self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
+        except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
+            self._row(
+                Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
+            )
+        else:
+            self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
         """Hook ``attributes`` in every class that defines them: ``root``, its subclasses, and those yet to come."""
@@ -302,7 +308,7 @@ class Hooks:
                     self.install(probe(member, attribute))
 
         for member in (root, *descendants(root)):
-            hook(member)
+            self.guard(hook, member)
 
         def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
             announcement.above(root, cls)(**kwargs)
@@ -380,14 +386,14 @@ def _take_out(above: Any, patch: Any, original: Any) -> None:
 
 def descendants(root: type) -> list[type]:
     """All subclasses of a class, of all generations, each once."""
-    found: dict[type, None] = {}
+    found: dict[int, type] = {}  # by identity: a metaclass may make its classes compare, or not hash, as it likes
     todo: list[type] = type.__subclasses__(root)  # so asked, a metaclass answers too
     while todo:
         member = todo.pop()
-        if member not in found:
-            found[member] = None
+        if id(member) not in found:
+            found[id(member)] = member
             todo += type.__subclasses__(member)
-    return list(found)
+    return list(found.values())
 
 
 def when_imported(module: str, do: Callable[[Any], None]) -> None:
