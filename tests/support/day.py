@@ -34,7 +34,7 @@ from support.hosts import Transcript
 from tachograph import events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     Program = Callable[[Transcript, "Surroundings"], None]
 
@@ -434,6 +434,8 @@ def _home_made() -> Any:
                 call.tool_calls(1)
                 call.answered(model="gpt-4.1", response_id="r", reason="stop")
                 call.set(cache_hit=True, note="ü" * 200)
+                with tachograph.model("part of it") as part:
+                    part.usage(reasoning_tokens=1)
             return "".join(self.stream(task))
 
         @tachograph.model(stream=True)
@@ -447,6 +449,15 @@ def _home_made() -> Any:
             if error is not None:
                 raise error
             return "later"
+
+        @tachograph.tool
+        @types.coroutine
+        def awaited(self, error: Exception | None = None) -> Generator[Any, Any, str]:
+            """Likewise, of a generator."""
+            yield from asyncio.sleep(0).__await__()
+            if error is not None:
+                raise error
+            return "awaited"
 
         @tachograph.tool
         @classmethod
@@ -467,6 +478,8 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
             log.attempt("run", agent.run, "to do")
         log.attempt("later", lambda: asyncio.run(agent.later()))
         log.attempt("it fails", lambda: asyncio.run(agent.later(LookupError("x"))))
+        log.attempt("awaited", lambda: asyncio.run(awaiting(agent.awaited())))
+        log.attempt("it fails too", lambda: asyncio.run(awaiting(agent.awaited(LookupError("x")))))
         log("shared", agent.shared() is type(agent))
         log("signature", str(inspect.signature(agent.run)), inspect.iscoroutinefunction(agent.later))
 
@@ -474,6 +487,9 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
             with tachograph.tool("t", call_id="c") as call:
                 call.outcome("error")
                 raise ValueError("as it should")
+
+        async def awaiting(what: Any) -> Any:
+            return await what
 
         async def within() -> None:
             async with tachograph.agent("a", description="within") as run:
