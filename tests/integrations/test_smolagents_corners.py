@@ -369,6 +369,28 @@ class TestShapes:
         assert used(recorded.ledger.total()) == billed(agent.model) == {"scripted": (2, 200, 20)}
         assert vars(Above)["generate"] is above
 
+    def test_properties_of_a_model_are_the_programs(self, recorded: Capture) -> None:
+        """A client that a model makes when it is asked for is not made for our sake, and one that fails fails nobody."""
+        made: list[str] = []
+
+        class Lazy(ScriptedModel):
+            @property
+            def client(self) -> Any:
+                made.append("client")
+                raise RuntimeError("not connected")
+
+            @property
+            def api_base(self) -> Any:
+                made.append("api_base")
+                raise RuntimeError("not connected")
+
+        agent = caller(name="agent")
+        agent.model = Lazy(answer())
+        agent.run("go")
+
+        assert made == []
+        assert used(recorded.ledger.total()) == billed(agent.model)
+
     def test_first_runs_at_once(self, recorded: Capture) -> None:
         """Several runs that are the first to meet a class hook it once."""
 

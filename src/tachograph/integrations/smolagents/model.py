@@ -111,7 +111,7 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     if streaming:
         facts[names.REQUEST_STREAM] = True
     _add_server(facts, model)
-    _add_parameters(facts, getattr(model, "kwargs", None))
+    _add_parameters(facts, _held(model, "kwargs"))
     _add_parameters(facts, call.kwargs)
     name = asked or type(model).__name__
     capturing = call.recorder.capturing
@@ -277,9 +277,9 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
 
 
 def _add_server(facts: Facts, model: Any) -> None:
-    url = getattr(getattr(model, "client", None), "base_url", None)
+    url = getattr(_held(model, "client"), "base_url", None)
     if url is None:
-        url = getattr(model, "api_base", None)
+        url = _held(model, "api_base")
     if url is None:
         return
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
@@ -290,6 +290,12 @@ def _add_server(facts: Facts, model: Any) -> None:
     if type(host) is str and host:
         facts[names.SERVER_ADDRESS] = host
         facts[names.SERVER_PORT] = port if type(port) is int else 443
+
+
+def _held(model: Any, name: str) -> Any:
+    """What a model holds itself: a property of the program's may make a client, or fail, and is not run for this."""
+    attributes = getattr(model, "__dict__", None)
+    return attributes.get(name) if type(attributes) is dict else None
 
 
 def _add_parameters(facts: Facts, given: Any) -> None:
