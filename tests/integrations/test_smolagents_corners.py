@@ -370,7 +370,7 @@ class TestShapes:
         assert vars(Above)["generate"] is above
 
     def test_properties_of_a_model_are_the_programs(self, recorded: Capture) -> None:
-        """A client that a model makes when it is asked for is not made for our sake, and one that fails fails nobody."""
+        """A client that a model makes when asked for it is not made for our sake, and one that fails fails nobody."""
         made: list[str] = []
 
         class Lazy(ScriptedModel):
