@@ -433,7 +433,7 @@ def _home_made() -> Any:
                 call.usage(input_tokens=10, output_tokens=2)
                 call.tool_calls(1)
                 call.answered(model="gpt-4.1", response_id="r", reason="stop")
-                call.set(cache_hit=True, note="ü" * 200)
+                call.set(cache_hit=True, tries=2, note="ü" * 200)
                 with tachograph.model("part of it") as part:
                     part.usage(reasoning_tokens=1)
             return "".join(self.stream(task))
@@ -472,6 +472,9 @@ def _home_made() -> Any:
 def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of everything
     """A program that reports its agents, models, tools and tasks itself, asks a human, and says what happens."""
 
+    async def awaiting(what: Any) -> Any:
+        return await what
+
     def body() -> None:
         agent = _home_made()
         with tachograph.task("job", id="t1", description="do it", category="work"):
@@ -487,9 +490,6 @@ def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of
             with tachograph.tool("t", call_id="c") as call:
                 call.outcome("error")
                 raise ValueError("as it should")
-
-        async def awaiting(what: Any) -> Any:
-            return await what
 
         async def within() -> None:
             async with tachograph.agent("a", description="within") as run:
