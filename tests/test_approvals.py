@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -250,6 +251,36 @@ def test_what_is_decided_stays_so(recorded: Capture, caplog: pytest.LogCaptureFi
     (line, _) = caplog.messages
     assert "approval of call 'c' in session 's': was decided already (REJECT by ada, " in line
     assert "this APPROVE changes nothing" in line
+
+
+def test_of_those_who_decide_at_once_one_does(recorded: Capture) -> None:
+    """Several threads decide on the same call at the same moment: one of them is told that it did, and is recorded."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(40):
+            tachograph.request_approval(tool_name="write_file", call_id=f"c-{number}")
+            together, told = threading.Barrier(4), list[bool]()
+
+            def decide(word: str, call_id: str, together: threading.Barrier, told: list[bool]) -> None:
+                together.wait()
+                told.append(tachograph.decide(call_id, word))
+
+            threads = [
+                threading.Thread(target=decide, args=(word, f"c-{number}", together, told))
+                for word in ("APPROVE", "REJECT", "APPROVE", "REJECT")
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert [False, False, False, True] == sorted(told)
+    finally:
+        sys.setswitchinterval(interval)
+
+    hitl = recorded.ledger.total().hitl
+    assert ["write_file"] == list(hitl)
+    assert 40 == hitl["write_file"]["APPROVE"] + hitl["write_file"]["REJECT"]
 
 
 def test_time_that_is_up_is_expired(recorded: Capture, clock: HandClock) -> None:

@@ -181,6 +181,35 @@ def test_a_count_that_is_none_is_unknown(recorded: Capture, count: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(("says", "prompt"), [({}, 60), ({"input_tokens": 70}, 70)], ids=["silent", "says"])
+def test_a_model_call_inside_of_another_is_part_of_it(recorded: Capture, says: dict[str, int], prompt: int) -> None:
+    """The outermost call is the one that counts; what it does not say itself those inside fill in, tokens as a sum."""
+
+    @tachograph.model
+    def asked() -> str:
+        return "answer"
+
+    with tachograph.model("router", provider="openai") as call:
+        call.usage(**says)
+        with contextlib.suppress(TimeoutError), tachograph.model("first") as first:
+            first.usage(input_tokens=10, output_tokens=1)
+            raise TimeoutError
+        with tachograph.model("second", provider="anthropic") as second, tachograph.model("third") as third:
+            third.usage(input_tokens=1, cached_tokens=1)
+            second.usage(input_tokens=20, output_tokens=2)
+            second.set(hit=True)
+            second.outcome("waiting")
+        tachograph.record_llm_call("fourth", 30, 3, error="TimeoutError")
+        assert "answer" == asked()
+
+    request = recorded.ledger.total().requests[0]
+    assert ["model router"] == tree(recorded)
+    assert (prompt, 6, True) == (request["prompt_tokens"], request["completion_tokens"], request["success"])
+    assert ("openai", 1, True) == tuple(
+        only(recorded).attributes[name] for name in (names.PROVIDER_NAME, names.CACHED_TOKENS, f"{names.CUSTOM}hit")
+    )
+
+
 def test_a_block_may_be_entered_at_once_and_again(recorded: Capture) -> None:
     """One block is entered by several threads at once, inside itself, and anew: each time it is a run of its own."""
     block, barrier = tachograph.agent("a"), threading.Barrier(3)

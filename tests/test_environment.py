@@ -86,6 +86,17 @@ def test_each_session_has_it_once(captured: Capture) -> None:
     ]
 
 
+def test_a_session_that_was_cleared_has_it_anew(captured: Capture) -> None:
+    """What was noted went with the session's record, so it is noted with what comes after."""
+    with tachograph.session("a"), tachograph.agent("x"):
+        pass
+    tachograph.clear_session("a")
+    assert [] == noted(captured)
+    with tachograph.session("a"), tachograph.agent("x"):
+        pass
+    assert 1 == len(noted(captured))
+
+
 @pytest.mark.parametrize("content", ["no_content", "span_and_event"])
 def test_it_is_never_sent(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With content captured or not, nothing of the environment is on a span, in a log event or on a metric."""

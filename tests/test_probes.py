@@ -998,6 +998,35 @@ def test_a_family_is_hooked_with_those_yet_to_come(captured: Capture) -> None:
     assert "run" not in vars(Idle)
 
 
+def test_a_class_that_cannot_be_hooked_costs_no_other() -> None:
+    """One whose metaclass lets nothing be set, or does not hash, is left as it is; the rest of its family is hooked."""
+
+    class Root:
+        def run(self) -> str:
+            return "ran"
+
+    class Sealed(type):
+        def __setattr__(cls, name: str, value: Any) -> None:
+            raise TypeError(name)
+
+    class Unhashable(type):
+        def __eq__(cls, other: object) -> bool:
+            return cls is other
+
+        __hash__ = None  # type: ignore[assignment]
+
+    with capture(strict=False) as captured:
+        members = [meta(f"A{meta.__name__}", (Root,), {"run": lambda _: "ran"}) for meta in (Sealed, Unhashable, type)]
+        captured.runtime.hooks.install_family(Root, ("run",), lambda o, a: Probe(o, a, began=begin))
+        members += [meta(f"B{meta.__name__}", (Root,), {"run": lambda _: "ran"}) for meta in (Sealed, Unhashable, type)]
+
+        assert ["ran"] * 6 == [member().run() for member in members]
+        assert 2 == len(captured.spans)
+        assert ["its class lets nothing be replaced (TypeError)"] * 2 == [
+            row.why for row in captured.runtime.hooks.rows.values() if row.why
+        ]
+
+
 def test_a_class_that_refuses_subclass_arguments_still_does(captured: Capture) -> None:
     """Without an ``__init_subclass__`` of its own a hooked family refuses what it refused, in the same words."""
 

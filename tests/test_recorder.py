@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -97,6 +99,46 @@ def test_operations_belong_to_those_around_them(captured: Capture) -> None:
     assert 1 == len({record.correlation_id for record in records}) == len({record.trace_id for record in records})
     assert [None, None, True, None] == [record.attributes.get(names.NESTED) for record in records]
     assert [record.id for record in records] == [record.span_id for record in records]
+
+
+@pytest.mark.parametrize("around", ["agent", "task", "tool"])
+def test_what_begins_after_what_was_around_is_no_part_of_it(captured: Capture, around: str) -> None:
+    """A run in a context that was left behind, as in timers, is nested in nothing, and of no task, that is over."""
+    recorder = captured.runtime.recorder
+    with operation(recorder, "task", "t"), operation(recorder, "agent", "a"):
+        with operation(recorder, around, "x") as left:
+            pass
+        with inside(left), operation(recorder, "agent", "within") as within:
+            pass
+    with inside(left), operation(recorder, "agent", "after") as after:
+        pass
+
+    assert (True, None) == tuple(within.record.attributes.get(name) for name in (names.NESTED, names.TASK_ID))
+    assert {} == after.record.attributes
+    assert [left.record.id] * 2 == [within.record.parent_id, after.record.parent_id]
+
+
+def test_what_begins_in_what_was_left_behind_holds_on_to_nothing(captured: Capture) -> None:
+    """Work that puts off its own repetition, each in the context of the one before, keeps no more than a few."""
+    known: list[weakref.ref[Live]] = []
+
+    async def main() -> int:
+        def go_on() -> None:
+            with operation(captured.runtime.recorder) as live:
+                known.append(weakref.ref(live))
+                loop.call_soon(go_on if len(known) < 30 else count)
+
+        def count() -> None:
+            gc.collect()
+            kept.set_result(sum(live() is not None for live in known))
+
+        loop = asyncio.get_running_loop()
+        kept: asyncio.Future[int] = loop.create_future()
+        loop.call_soon(go_on)
+        return await kept
+
+    assert asyncio.run(main()) <= 3
+    assert 30 == captured.ledger.total().tasks
 
 
 def test_a_foreign_span_between_is_the_spans_parent_and_not_the_operations(captured: Capture) -> None:

@@ -186,14 +186,16 @@ def test_subscribers_do_not_see_each_other(captured: Capture) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------- trouble
-@pytest.mark.parametrize("deferred", [False, True])
-def test_a_handler_that_fails_hears_on(quiet: Capture, deferred: Any) -> None:
-    """What a handler raises is counted, by a strict guard too, and it is told of the next entry."""
+@pytest.mark.parametrize(
+    ("deferred", "error"), [(False, ZeroDivisionError), (True, ZeroDivisionError), (True, asyncio.CancelledError)]
+)
+def test_a_handler_that_fails_hears_on(quiet: Capture, deferred: Any, error: type[BaseException]) -> None:
+    """What a handler raises, or is cancelled by, is counted, by a strict guard too; it is told of the next entry."""
     numbers: list[int] = []
 
     def fail(entry: dict[str, Any]) -> None:
         numbers.append(entry["number"])
-        raise ZeroDivisionError
+        raise error
 
     async def fail_later(entry: dict[str, Any]) -> None:
         fail(entry)

@@ -89,6 +89,22 @@ def test_it_is_said_once_for_each_session_and_figure() -> None:
         ] == said(captured)
 
 
+def test_a_session_that_was_cleared_exceeds_its_limits_anew() -> None:
+    """Its figures begin at nothing, and so does what was said of them; of other sessions that stays said."""
+    with capture(thresholds={"total_requests": 1, "total_tokens": 5}) as captured:
+        for session_id in ("a", "b"):
+            with tachograph.session(session_id):
+                call(6), call(0)
+        assert tachograph.clear_session("a")
+        before = said(captured)
+        with tachograph.session("a"):
+            call(6), call(0), call(0)
+        with tachograph.session("b"):
+            call(6)
+        assert [("b", "total_tokens", 6, 5.0), ("b", "total_requests", 2, 1.0)] == before
+        assert [("a", "total_tokens", 6, 5.0), ("a", "total_requests", 2, 1.0)] == said(captured)[2:]
+
+
 def test_threads_say_it_once() -> None:
     """Threads that see it at the same moment say it once."""
     told: list[Any] = []

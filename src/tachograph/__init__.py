@@ -241,4 +241,4 @@ def stats() -> dict[str, Any]:
 
 def clear_session(session_id: str) -> bool:
     """Forget a session's figures and detail; the totals stay. Whether it was known."""
-    return _runtime.current().ledger.clear_session(session_id)
+    return _runtime.current().clear_session(session_id)

@@ -11,8 +11,8 @@ import contextlib
 import itertools
 import json
 import logging
-import math
 import os
+import sys
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -95,6 +95,7 @@ class Approvals:
     def after_fork(self) -> None:
         """A child process: what is pending is the parent's, and is found in the store like anybody's."""
         self._lock = threading.Lock()
+        self._deciding = threading.RLock()
         self._asked.clear()
         self._decided.clear()
 
@@ -174,7 +175,8 @@ class Approvals:
         if decision is None:
             raise ValueError(f"decision={payload.get('decision')!r}: expected one of: {', '.join(DECISIONS)}")
         elsewhere = self._recorder.guard(self._elsewhere)
-        with contextlib.nullcontext() if elsewhere is None else elsewhere.alone():
+        # One at a time: until the first one's decision is written, a second one is to find that it is being made.
+        with self._deciding, contextlib.nullcontext() if elsewhere is None else elsewhere.alone():
             asked = self._take(call_id, session_id, elsewhere)
             if asked is None:
                 asked = self._unasked(call_id, payload, session_id)
@@ -363,7 +365,7 @@ class Approvals:
 
 def is_timeout(given: Any) -> bool:
     """Whether it is a number of seconds that somebody can be given."""
-    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given < math.inf
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 <= given <= sys.float_info.max
 
 
 def decision_of(given: Any) -> str | None:

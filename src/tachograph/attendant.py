@@ -41,6 +41,9 @@ class Attendant:
     def happened(self, event: Event) -> None:
         """Something was reported that no operation carries."""
 
+    def forget(self, session_id: str) -> None:
+        """A session was cleared: it begins anew."""
+
 
 class Attendance(NamedTuple):
     """Who wants to hear of what: by kind of operation, so that whoever does not care costs nothing."""

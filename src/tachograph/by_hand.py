@@ -21,11 +21,11 @@ import inspect
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach, detach, get_current
 
 from tachograph import given, names, runtime
 from tachograph.context import current
-from tachograph.live import Start
+from tachograph.live import Start, part
 from tachograph.probes import Probe, outcome_of, stand_in
 
 if TYPE_CHECKING:
@@ -140,7 +140,11 @@ class Block:
         return Handle(tachograph.guard(self._enter, tachograph) if tachograph.enabled else None)
 
     def _enter(self, tachograph: Runtime) -> Live:
-        live = tachograph.recorder.begin(self.start())
+        around = call_around(tachograph) if self._kind == "model" else None
+        if around is None:
+            live = tachograph.recorder.begin(self.start())
+        else:
+            live = part(around, self.start(), tachograph.recorder.scope(), get_current())
         if len(self._entered) >= _MAX_BLOCKS:
             self._entered.popitem(last=False)
         self._entered[id(live)] = live, attach(live.context())
@@ -153,7 +157,9 @@ class Block:
 
     def _exit(self, error: BaseException | None) -> None:
         live = self._left()
-        if live is not None:
+        if live is not None and live.part_of is not None:
+            live.part_of.add_part({name: said for name, said in live.whole().items() if name not in _OF_THE_END})
+        elif live is not None:
             outcome: Outcome = "ok" if error is None else outcome_of(error)
             runtime.current().recorder.end(live, outcome, None, error)
 
@@ -196,10 +202,22 @@ class Block:
     def _decorated(self, function: Any, plain: Any) -> Any:
         called, deferred = getattr(plain, "__name__", None), _worked_off_later(plain)
 
-        def began(_: Call) -> Start:
+        def began(_: Call) -> Start | None:
+            if self._kind == "model" and call_around(runtime.current()) is not None:
+                return None
             return self.start(called, deferred=deferred)
 
         return stand_in(function, Probe(function, str(called), began=began), _hooks)
+
+
+def call_around(tachograph: Runtime) -> Live | None:
+    """The model call that a model call is part of, as it is made inside of it: the outermost is the one that counts."""
+    around: Live | None = tachograph.recorder.scope().operation
+    return around if around is not None and around.kind == "model" and around.once else None
+
+
+_OF_THE_END: Final = frozenset({names.OUTCOME, names.ERROR_TYPE, names.EXCEPTION_MESSAGE})
+"""What a part of a call says of its own end, which is not that of the call."""
 
 
 def _hooks() -> Hooks:

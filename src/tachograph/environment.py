@@ -43,6 +43,10 @@ class EnvironmentNote(Attendant):
         self._sessions = sessions
         self._noted: OrderedDict[str, None] = OrderedDict()
 
+    def forget(self, session_id: str) -> None:
+        """A session was cleared, and what was noted with it."""
+        self._noted.pop(session_id, None)
+
     def ending(self, live: Live) -> Facts | None:
         """The first outermost operation of a session is about to end."""
         record = live.record

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 SESSIONLESS: Final = frozenset({"agent_registered", "system_startup", "system_shutdown"})
 """Events that make no session, and count in the totals alone: they happen before anybody asked for anything."""
 
+USAGE: Final = (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.CACHED_TOKENS, names.REASONING_TOKENS)
+"""Tokens of a call; cached ones are part of the input, reasoning ones of the output."""
+
+TOO_MANY: Final = 10**12
+"""Tokens, or anything else, that no call uses: nonsense, and in sums too large for the 64 bits that backends have."""
+
 PENDING: Final = "pending"
 EXPIRED: Final = "EXPIRED"
 """What has become of an approval that nobody has decided: in time as yet, or too late."""

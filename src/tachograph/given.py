@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from tachograph import names
 from tachograph.clip import MAX_FIELD, clipped
 from tachograph.context import clean_id
+from tachograph.facts import TOO_MANY
 from tachograph.records import Outcome
 from tachograph.redact import redacted
 
@@ -126,7 +127,7 @@ def folder(value: Any) -> str | None:
 
 def count(value: Any) -> int | None:
     """A number of things; None for what is none."""
-    return value if _is_whole(value) and value >= 0 else None
+    return value if type(value) is int and 0 <= value < TOO_MANY else None
 
 
 def _is_whole(value: Any) -> bool:

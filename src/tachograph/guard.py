@@ -59,7 +59,7 @@ class Guard:
                 raise
             return default
 
-    def keep(self, site: str, error: Exception, default: Any = None) -> Any:
+    def keep(self, site: str, error: BaseException, default: Any = None) -> Any:
         """Keep a failure that was caught where ``site`` says, and give ``default``.
 
         For the host's own functions that we call: a strict guard keeps them too, as they are no fault of ours.
@@ -85,7 +85,7 @@ class Guard:
         self._count(getattr(function, "__qualname__", None) or type(function).__qualname__, error)
         return True
 
-    def _count(self, site: str, error: Exception) -> None:
+    def _count(self, site: str, error: BaseException) -> None:
         if site not in self._swallowed and len(self._swallowed) >= self.MAX_SITES:
             site = "other"
         first = site not in self._swallowed

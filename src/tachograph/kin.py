@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tachograph import names
-from tachograph.dialects.said import USAGE
+from tachograph.facts import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

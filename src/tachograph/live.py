@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.context import set_value
 
 from tachograph import names
-from tachograph.context import Scope, handing_on, here, with_operation
+from tachograph.context import Scope, handing_on, here, with_operation, with_scope
+from tachograph.facts import USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,14 +64,19 @@ class Start(NamedTuple):
 class Live:
     """An operation under way: its record so far, its span, and the context of what runs inside it.
 
-    ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported; ``later`` are facts learned
-    since; ``once`` is emptied by whoever ends it first; ``failures`` are those of runs inside it, to tell its own from
-    handed-up ones; ``waits`` are the times in which a human was waited for.
+    ``outer`` and ``base`` are what it began in; ``sampled`` says that its span is exported, ``over`` that it has ended
+    in this process; ``later`` are facts learned since; ``once`` is emptied by whoever ends it first; ``failures`` are
+    those of runs inside it, to tell its own from handed-up ones; ``waits`` are the times in which a human was waited
+    for; ``parts`` is what model calls inside this one say, which count for nothing themselves, and ``part_of`` the call
+    that this one is such a part of.
     """
 
     sampled = False
     claim: tuple[str, Any] | None = None
     failures: Sequence[BaseException] = ()
+    over = False
+    part_of: Live | None = None
+    parts: Facts | None = None
     watch: Any = None
 
     def __init__(
@@ -96,6 +102,18 @@ class Live:
             if value is not None:
                 later[name] = value
 
+    def add_part(self, facts: Mapping[str, Any]) -> None:
+        """What a call inside this one says, for this one to fill in what it does not say itself: tokens as a sum."""
+        parts = self.parts = self.parts or {}
+        for name, value in facts.items():
+            if value is not None:
+                parts[name] = parts.get(name, 0) + value if name in USAGE else value
+
+    def whole(self) -> Facts:
+        """Facts learned since, with those of its parts that it does not say itself."""
+        parts = self.parts or {}
+        return {**{name: parts[name] for name in parts if name not in self.record.attributes}, **self.later}
+
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
         # Made when asked for: kept here it would be a circle, and an operation be left to the garbage collector.
@@ -105,6 +123,15 @@ class Live:
         scope = tuple.__new__(Scope, within)  # past its own constructor, as there is one for each operation
         context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
         return context if self.claim is None else set_value(*self.claim, context)
+
+    def end(self) -> None:
+        """It is over, and lets go what is over around it: timers may keep it for long, and more begin in it."""
+        self.over, outer = True, self.outer
+        around = lasting(outer.operation)
+        if around is not outer.operation:
+            self.outer = outer._replace(operation=around)
+            self.base = with_scope(self.outer, self.base)
+        self.agent = lasting_run(self.agent)
 
     def waited(self, start_ns: int, end_ns: int) -> None:
         """A human was waited for in here: tools around it did not work meanwhile. An agent's time is inclusive."""
@@ -137,18 +164,39 @@ def known(start: Start, scope: Scope, run: Live | None) -> Mapping[str, Any]:
 
 
 def _place_of_run(inside: Live | None, run: Live | None) -> Facts:
-    """Whether an agent run is part of another run, or of a task that says what it is."""
-    if run is not None:
+    """Whether an agent run is part of another run, or of a task that says what it is; none is of what is over."""
+    if lasting_run(run) is not None:
         return {names.NESTED: True}
-    task = inside
+    task = lasting(inside)
     while task is not None and task.kind != "task":
-        task = task.outer.operation
+        task = lasting(task.outer.operation)
     return {} if task is None else {names.TASK_ID: task.record.attributes.get(names.TASK_ID) or task.record.id}
+
+
+def part(around: Live, start: Start, outer: Scope, base: Context) -> Live:
+    """A model call inside of ``around``, to be told of to that call and nobody else, by :meth:`Live.add_part`."""
+    live = Live(around.record, around.span, around.agent, start, outer, base)
+    live.part_of, live.claim = around, around.claim
+    return live
 
 
 def run_of(inside: Live | None) -> Live | None:
     """The agent run that what happens inside ``inside`` belongs to."""
     return inside if inside is None or inside.kind == "agent" else inside.agent
+
+
+def lasting(live: Live | None) -> Live | None:
+    """The nearest of an operation and those around it that is not over."""
+    while live is not None and live.over:
+        live = live.outer.operation
+    return live
+
+
+def lasting_run(run: Live | None) -> Live | None:
+    """Likewise of an agent run and those it is nested in."""
+    while run is not None and run.over:
+        run = run.agent
+    return run
 
 
 def hand_up(run: Live, error: BaseException) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
@@ -152,10 +153,11 @@ def _label(owner: Any, attribute: str) -> str:
 class _Driver:
     """Takes down the facts of the calls of one probed callable, before and after; :func:`drive` makes them."""
 
-    __slots__ = ("_guard", "_hooks", "_probe", "item", "recorder")
+    __slots__ = ("_guard", "_hooks", "_method_of", "_probe", "item", "recorder")
 
-    def __init__(self, probe: Probe, hooks: Hooks) -> None:
+    def __init__(self, probe: Probe, hooks: Hooks, method_of: type | None = None) -> None:
         self._probe = probe
+        self._method_of = method_of
         self.item = probe.item
         self._hooks = hooks
         self.recorder = hooks.recorder
@@ -169,6 +171,8 @@ class _Driver:
         """The call is about to be made; None if there is nothing to find out."""
         if not self._hooks.enabled:
             return None
+        if instance is None and args and self._method_of in type(args[0]).__mro__:
+            instance, args = args[0], args[1:]  # called as Python calls what a class has
         call = Call(self, instance, args, kwargs)
         began = self._probe.began
         if began is None:
@@ -260,21 +264,38 @@ class Hooks:
         # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
         self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
         self.rows: dict[str, Hook] = {}
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child process: another thread may have held the lock."""
+        self._lock = threading.RLock()
 
     def install(self, probe: Probe | Carry) -> None:
         """Hook a callable, unless it is hooked already. What its owner only inherits is hooked where it is."""
+        with self._lock:  # several threads may be the first
+            # One that nobody has any more the program has replaced; one under a patch of the program's is in force.
+            patch = self._patched.get(probe.owner, {}).get(probe.attribute)
+            if patch is None or patch() is None:
+                self._install(probe)
+
+    def _install(self, probe: Probe | Carry) -> None:
         owner, attribute = probe.owner, probe.attribute
-        if attribute in self._patched.get(owner, ()):
-            return
         try:
             original = vars(owner)[attribute]
         except KeyError:
             why = "not there: this version of the framework is built differently"
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
-        begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
-        self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
-        self._row(Hook(probe.label, hooked=True))
+        method_of = owner if isinstance(owner, type) and type(original) is not staticmethod else None
+        begin: Any = _Driver(probe, self, method_of).begin if isinstance(probe, Probe) else self._carrying
+        try:
+            self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
+        except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
+            self._row(
+                Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
+            )
+        else:
+            self._row(Hook(probe.label, hooked=True))
 
     def install_family(self, root: type, attributes: Iterable[str], probe: Callable[[type, str], Probe]) -> None:
         """Hook ``attributes`` in every class that defines them: ``root``, its subclasses, and those yet to come."""
@@ -286,7 +307,7 @@ class Hooks:
                     self.install(probe(member, attribute))
 
         for member in (root, *descendants(root)):
-            hook(member)
+            self.guard(hook, member)
 
         def __init_subclass__(cls: type, /, **kwargs: Any) -> None:  # noqa: N807 - it becomes one
             announcement.above(root, cls)(**kwargs)
@@ -364,14 +385,14 @@ def _take_out(above: Any, patch: Any, original: Any) -> None:
 
 def descendants(root: type) -> list[type]:
     """All subclasses of a class, of all generations, each once."""
-    found: dict[type, None] = {}
+    found: dict[int, type] = {}  # by identity: a metaclass may make its classes compare, or not hash, as it likes
     todo: list[type] = type.__subclasses__(root)  # so asked, a metaclass answers too
     while todo:
         member = todo.pop()
-        if member not in found:
-            found[member] = None
+        if id(member) not in found:
+            found[id(member)] = member
             todo += type.__subclasses__(member)
-    return list(found)
+    return list(found.values())
 
 
 def when_imported(module: str, do: Callable[[Any], None]) -> None:

@@ -217,6 +217,8 @@ class Recorder:
             return
         if facts:
             live.add(facts)
+        if live.parts:
+            live.later = live.whole()
         later = live.later
         error_type = error_message = None
         if later:
@@ -243,6 +245,7 @@ class Recorder:
             self._guard(ended, record, outcome == "refused")
         self._open.pop(begun.id, None)
         self._write_end(live, record, content)
+        live.end()
 
     def _write_end(self, live: Live, record: Operation, content: Content | None) -> None:
         """The other writing of an end: span, metrics, log events."""

@@ -14,7 +14,7 @@ import sys
 import time
 import types
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import wrapt
 
@@ -204,7 +204,10 @@ def streamed(result: Any, stream: Stream) -> Any:
     """``result`` with ``stream`` being told of it; None if it is nothing that is worked off later."""
     driver: Any
     kind = type(result)  # not what it claims to be
-    if kind is types.GeneratorType:
+    if kind is types.GeneratorType and result.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        stream.kind = types.CoroutineType
+        driver = _awaitable_generator(_generator(result, stream))
+    elif kind is types.GeneratorType:
         driver = _generator(result, stream)
     elif kind is types.CoroutineType:
         stream.kind = kind
@@ -248,11 +251,14 @@ class _Within(Watch):
         return result if driven is None else driven
 
 
+_AT_FIRST: Final[tuple[Any, ...]] = (None,)
+"""What a generator is given to begin with."""
+
+
 def _generator(inner: Any, stream: Stream, thrown: type[BaseException] | None = None) -> Generator[Any, Any, Any]:
     # A coroutine has no __next__, so it is begun and resumed as all of them can be. What goes in and out is handed on
     # in iterators: read once, they are empty, and no frame of ours holds what the host has let go.
-    resume: Callable[..., Any] = inner.send
-    given: Iterator[Any] = iter((None,))
+    resume, given = inner.send, iter(_AT_FIRST)
     while True:
         try:
             item = iter((drive(stream.guard, stream.begin, resume, thrown, given, {}),))
@@ -280,6 +286,11 @@ class _Coroutine(_Steps):
 
     def __del__(self) -> None:
         self[0].close()
+
+
+@types.coroutine
+def _awaitable_generator(steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    return (yield from steps)
 
 
 async def _coroutine(steps: _Coroutine) -> Any:

@@ -177,7 +177,7 @@ class Subscription:
         for entry in self._next():
             try:
                 await handler(entry)
-            except Exception as error:  # noqa: BLE001, PERF203 - handed to the guard, which counts it
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001, PERF203 - handed to the guard, which counts it
                 self._guard.keep(self._site, error)
         await asyncio.sleep(0)  # what handlers have started gets its turn
 

@@ -53,6 +53,11 @@ class Thresholds(Attendant):
         self._report = report
         self._said: OrderedDict[tuple[str, str], object] = OrderedDict()
 
+    def forget(self, session_id: str) -> None:
+        """A session was cleared: its figures begin at nothing, and exceed limits again."""
+        for figure in self._limits:
+            self._said.pop((session_id, figure), None)
+
     def ended(self, record: Operation, whole: bool) -> None:  # noqa: ARG002, FBT001 - every attendant's signature
         """A model call or an agent run has ended."""
         metrics = self._metrics(record.session_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import given, runtime
-from tachograph.by_hand import Handle, task
+from tachograph.by_hand import Handle, call_around, task
 from tachograph.context import clean_id
 from tachograph.live import Start
 from tachograph.times import moment
@@ -225,5 +225,9 @@ def _write(
     end_ns = tachograph.recorder.now() if end_ns is None else end_ns
     subject = given.text(name) or "unnamed"
     known = {given.SUBJECTS[kind]: subject, **facts(), **given.custom(fields)}
+    around = call_around(tachograph) if kind == "model" else None
+    if around is not None:
+        around.add_part(known)
+        return
     start = Start(kind, subject, {fact: value for fact, value in known.items() if value is not None})
     tachograph.recorder.over(start, end_ns - took_ns, end_ns, error)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import names
 from tachograph.codec import operation_from_span
-from tachograph.dialects.said import USAGE
+from tachograph.facts import USAGE
 from tachograph.foreign import UNATTRIBUTED, operation_of, priced, told, told_by_us
 from tachograph.kin import NOTHING, NOWHERE, Around, Told, Within, around_those_in, told_upwards
 from tachograph.same_calls import SameCalls

@@ -17,9 +17,13 @@ def test_zeros_that_stand_for_nothing_are_left_out() -> None:
     assert {names.INPUT_TOKENS: 7, names.OUTPUT_TOKENS: 0} == embedding.facts
 
 
-def test_fewer_tokens_than_none_are_unknown() -> None:
-    """A number below zero, as some write for what they do not know, is taken from no sum."""
-    call = said.model("d", {names.INPUT_TOKENS: -1, names.OUTPUT_TOKENS: 20, names.CACHED_TOKENS: -5}, "x")
+def test_tokens_that_no_call_uses_are_unknown() -> None:
+    """A number below zero, as some write for what they do not know, or beyond all bounds, is in no sum."""
+    call = said.model(
+        "d",
+        {names.INPUT_TOKENS: -1, names.OUTPUT_TOKENS: 20, names.CACHED_TOKENS: -5, names.REASONING_TOKENS: 10**12},
+        "x",
+    )
 
     assert {names.OUTPUT_TOKENS: 20} == call.facts
 

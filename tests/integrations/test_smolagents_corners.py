@@ -5,13 +5,15 @@ Each scenario plays under three telemetry conditions, see ``recorded``.
 
 from __future__ import annotations
 
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from smolagents import Tool
 from smolagents.memory import ActionStep, FinalAnswerStep
-from smolagents.models import ChatMessageStreamDelta, Model
+from smolagents.models import ChatMessage, ChatMessageStreamDelta, Model
 from smolagents.monitoring import TokenUsage
 from smolagents.utils import AgentGenerationError
 
@@ -296,6 +298,118 @@ class TestShapes:
             assert agent.tools["lookup"].ran == 1
 
         assert ran(recorded.ledger.total())["lookup"] == (2, 2, 0, 0)
+
+    def test_classes_whose_ancestor_tells_nobody_of_them(self, recorded: Capture) -> None:
+        """A subclass is recorded also where an ``__init_subclass__`` above it calls none above itself."""
+
+        class QuietModel(ScriptedModel):
+            def __init_subclass__(cls) -> None:
+                pass
+
+        class QuietTool(Lookup):
+            def __init_subclass__(cls) -> None:
+                pass
+
+        class MyModel(QuietModel):
+            def generate(self, messages: Any, **_: Any) -> Any:
+                return ChatMessage(role="assistant", tool_calls=calls.pop(), token_usage=TokenUsage(7, 1))
+
+        class MyTool(QuietTool):
+            def __call__(self, *args: Any, sanitize_inputs_outputs: bool = False, **kwargs: Any) -> Any:
+                return self.forward(*args, **kwargs)
+
+        calls = [ScriptedModel(say).generate([]).tool_calls for say in (answer(), ASK)]
+        agent = caller(tools=[MyTool()], name="agent")
+        agent.model = MyModel(model_id="mine")
+        with tachograph.session("quiet"):
+            agent.run("go")
+
+        metrics = recorded.ledger.session_metrics("quiet")
+        assert used(metrics) == {"mine": (2, 14, 2)}
+        assert ran(metrics)["lookup"] == (1, 1, 0, 0)
+
+    def test_method_that_the_program_puts_in_its_place(self, recorded: Capture) -> None:
+        """A method that a program puts in the place of a hooked one is recorded from the next run on."""
+
+        class Patched(ScriptedModel):
+            def generate(self, messages: Any, **_: Any) -> Any:
+                return super().generate(messages)
+
+        def later(_: Any, messages: Any, **__: Any) -> Any:
+            return ChatMessage(role="assistant", tool_calls=call, token_usage=TokenUsage(7, len(messages)))
+
+        call = ScriptedModel(answer()).generate([]).tool_calls
+        agent = caller(name="agent")
+        agent.model = Patched(answer(), model_id="patched")
+        with tachograph.session("patched"):
+            agent.run("go")
+            Patched.generate = later
+            agent.run("go")
+
+        assert used(recorded.ledger.session_metrics("patched")) == {"patched": (2, 107, 12)}
+
+    def test_method_that_the_program_puts_above(self, recorded: Capture) -> None:
+        """What a program puts above a hooked method counts no call twice, and stays."""
+
+        class Above(ScriptedModel):
+            def generate(self, messages: Any, **_: Any) -> Any:
+                return super().generate(messages)
+
+        ours = vars(Above)["generate"]
+
+        def above(self: Any, messages: Any, **_: Any) -> Any:
+            return ours.__get__(self)(messages)
+
+        agent = caller(name="agent")
+        agent.model = Above(answer(), answer())
+        agent.run("go")
+        Above.generate = above
+        agent.run("go")
+
+        assert used(recorded.ledger.total()) == billed(agent.model) == {"scripted": (2, 200, 20)}
+        assert vars(Above)["generate"] is above
+
+    def test_properties_of_a_model_are_the_programs(self, recorded: Capture) -> None:
+        """A client that a model makes when asked for it is not made for our sake, and one that fails fails nobody."""
+        made: list[str] = []
+
+        class Lazy(ScriptedModel):
+            @property
+            def client(self) -> Any:
+                made.append("client")
+                raise RuntimeError("not connected")
+
+            @property
+            def api_base(self) -> Any:
+                made.append("api_base")
+                raise RuntimeError("not connected")
+
+        agent = caller(name="agent")
+        agent.model = Lazy(answer())
+        agent.run("go")
+
+        assert made == []
+        assert used(recorded.ledger.total()) == billed(agent.model)
+
+    def test_first_runs_at_once(self, recorded: Capture) -> None:
+        """Several runs that are the first to meet a class hook it once."""
+
+        class Mixin:
+            def __call__(self, *args: Any, sanitize_inputs_outputs: bool = False, **kwargs: Any) -> Any:
+                return self.forward(*args, **kwargs)
+
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _ in range(10):
+                tool = type("Mixed", (type("Fresh", (Mixin,), {"__call__": Mixin.__call__}), Lookup), {})
+                agents = [caller(ASK, answer(), tools=[tool()], name="agent") for _ in range(4)]
+                with ThreadPoolExecutor(len(agents)) as threads:
+                    list(threads.map(lambda agent: agent.run("go"), agents))
+        finally:
+            sys.setswitchinterval(interval)
+
+        assert ran(recorded.ledger.total())["lookup"] == (40, 40, 0, 0)
 
     def test_stream_that_is_a_list(self, recorded: Capture) -> None:
         """A model that streams by returning all its deltas at once is one request, with their tokens."""

@@ -324,6 +324,27 @@ class TestUserModels:
 
         assert used(recorded.ledger.total()) == {"router": (1, 100, 10)}
 
+    @pytest.mark.parametrize("way", ["block", "afterwards"])
+    def test_program_reports_the_call_too(self, recorded: Capture, way: str) -> None:
+        """A model that reports its calls by hand as well is counted once."""
+
+        class Reporting(ScriptedModel):
+            def generate(self, messages: Any, **details: Any) -> Any:
+                if way == "block":
+                    with tachograph.model("by-hand") as call:
+                        message = super().generate(messages, **details)
+                        call.usage(input_tokens=100, output_tokens=10)
+                else:
+                    message = super().generate(messages, **details)
+                    tachograph.record_llm_call("by-hand", 100, 10)
+                return message
+
+        agent = caller(name="agent")
+        agent.model = Reporting(answer())
+        agent.run("go")
+
+        assert used(recorded.ledger.total()) == billed(agent.model) == {"scripted": (1, 100, 10)}
+
     def test_model_without_id(self, recorded: Capture) -> None:
         """A model without an id is tabulated by its class."""
         agent = caller(name="agent")
@@ -356,19 +377,31 @@ class TestUserModels:
 
         assert used(recorded.ledger.total()) == {"local": (1, 11, 3)}
 
-    def test_usage_that_makes_no_sense(self, recorded: Capture) -> None:
-        """Counts that are no whole numbers from 0 are unknown; the call and the answer are as they are."""
+    @pytest.mark.parametrize("counts", [(None, "many"), (-1, True), (2**63, 10**12)])
+    def test_usage_that_makes_no_sense(self, recorded: Capture, counts: tuple[Any, Any]) -> None:
+        """Counts that no call can have are unknown; the call and the answer are as they are."""
 
         class Odd(Model):
             def generate(self, messages, **_: Any):
                 usage = TokenUsage(0, 0)
-                usage.input_tokens, usage.output_tokens = None, "many"
+                usage.input_tokens, usage.output_tokens = counts
                 return ChatMessage(role=MessageRole.ASSISTANT, content="hello", token_usage=usage)
 
         assert Odd(model_id="odd").generate([]).content == "hello"
 
         (request,) = recorded.ledger.total().requests
         assert (request["model"], request["total_tokens"]) == ("odd", None)
+
+    def test_parameters_that_no_backend_can_hold(self, recorded: Capture) -> None:
+        """A number that is too large for backends is left out, and the call is recorded with the others."""
+        ScriptedModel(Say("hello")).generate(HELLO, seed=2**64, temperature=10**400, max_tokens=5)
+
+        (call,) = [record for record in recorded.ledger.records() if record.kind == "model"]
+        assert {names.REQUEST_MAX_TOKENS: 5} == {
+            name: call.attributes[name]
+            for name in (names.REQUEST_SEED, names.REQUEST_TEMPERATURE, names.REQUEST_MAX_TOKENS)
+            if name in call.attributes
+        }
 
     def test_tokens_of_a_failed_step_count(self, recorded: Capture) -> None:
         """An answer that cannot be parsed has been paid for all the same."""

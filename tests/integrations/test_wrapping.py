@@ -45,6 +45,9 @@ class Model:
     def retry(self, messages):
         return asyncio.run(self.ask(messages))
 
+    def insist(self, messages):
+        return [self.retry(messages) for _ in range(2)][-1]
+
 class Bot:
     kind = Kind.CODER
     plain = Plain.CODER
@@ -261,6 +264,19 @@ def test_a_model_call_inside_of_another(bots):
         call.name,
         *(call.attributes[name] for name in (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.RESPONSE_ID)),
     )
+
+
+def test_model_calls_inside_of_another(bots):
+    """What several inner calls used is filled in as a sum."""
+    tables = [
+        bots.table("Model.insist", "model", model="=outer"),
+        bots.table("Model.ask", "model", model="model", usage="result.usage"),
+    ]
+    with capture(wrap=tables) as recorded:
+        bots.load().Model().insist([1])
+
+    (call,) = operations(recorded, "model")
+    assert ("outer", 20, 8) == (call.name, call.attributes[names.INPUT_TOKENS], call.attributes[names.OUTPUT_TOKENS])
 
 
 def test_tool(bots):

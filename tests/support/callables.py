@@ -19,6 +19,7 @@ import pickle
 import sys
 import types
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
 
 if TYPE_CHECKING:
@@ -295,6 +296,9 @@ def method(log: Transcript) -> None:
     log.attempt("by class, of nobody", Service.method)
     log("self", service.method.__self__ is service, service.method == service.method)
     log("named", Service.__dict__["method"].__name__, "method" in vars(Service))
+    log("same", Service.method is vars(Service)["method"], service.method.__func__ is Service.method)
+    log.attempt("weakly", lambda: weakref.WeakMethod(service.method)()("a"))
+    log.attempt("anew", lambda: types.MethodType(Service.method, service)("a"))
 
 
 @_shape("Service.static")
@@ -696,6 +700,29 @@ async def _awaiting(log: Transcript, function_: Any) -> None:
 def coroutine_never_awaited(log: Transcript) -> None:
     HERE.coroutine()
     gc.collect()
+
+
+@types.coroutine
+def awaitable(key: Any = None) -> Generator[Any, Any, Any]:
+    """A generator that may be awaited: what coroutines were before they had a syntax."""
+    yield from asyncio.sleep(0).__await__()
+    return _answer(key)
+
+
+@_shape("awaitable")
+def generator_that_is_awaited(log: Transcript) -> None:
+    async def main() -> None:
+        made = HERE.awaitable()
+        log("type", type(made) is types.GeneratorType, inspect.isawaitable(made), made.__name__, made.__qualname__)
+        await log.attempted("awaited", made)
+        await log.attempted("fails", HERE.awaitable(FAILURE))
+        waiting = asyncio.ensure_future(HERE.awaitable("a"))
+        waiting.cancel()
+        await log.attempted("cancelled", waiting)
+
+    _about(log, HERE.awaitable)
+    log.attempt("ran", asyncio.run, main())
+    log("by hand", *HERE.awaitable("b"))
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from support.hosts import Transcript
 from tachograph import events
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     Program = Callable[[Transcript, "Surroundings"], None]
 
@@ -433,7 +433,9 @@ def _home_made() -> Any:
                 call.usage(input_tokens=10, output_tokens=2)
                 call.tool_calls(1)
                 call.answered(model="gpt-4.1", response_id="r", reason="stop")
-                call.set(cache_hit=True, note="ü" * 200)
+                call.set(cache_hit=True, tries=2, note="ü" * 200)
+                with tachograph.model("part of it") as part:
+                    part.usage(reasoning_tokens=1)
             return "".join(self.stream(task))
 
         @tachograph.model(stream=True)
@@ -449,6 +451,15 @@ def _home_made() -> Any:
             return "later"
 
         @tachograph.tool
+        @types.coroutine
+        def awaited(self, error: Exception | None = None) -> Generator[Any, Any, str]:
+            """Likewise, of a generator."""
+            yield from asyncio.sleep(0).__await__()
+            if error is not None:
+                raise error
+            return "awaited"
+
+        @tachograph.tool
         @classmethod
         def shared(cls) -> type:
             """Another."""
@@ -461,12 +472,17 @@ def _home_made() -> Any:
 def by_hand(log: Transcript, _: Surroundings) -> None:  # noqa: PLR0915 - one of everything
     """A program that reports its agents, models, tools and tasks itself, asks a human, and says what happens."""
 
+    async def awaiting(what: Any) -> Any:
+        return await what
+
     def body() -> None:
         agent = _home_made()
         with tachograph.task("job", id="t1", description="do it", category="work"):
             log.attempt("run", agent.run, "to do")
         log.attempt("later", lambda: asyncio.run(agent.later()))
         log.attempt("it fails", lambda: asyncio.run(agent.later(LookupError("x"))))
+        log.attempt("awaited", lambda: asyncio.run(awaiting(agent.awaited())))
+        log.attempt("it fails too", lambda: asyncio.run(awaiting(agent.awaited(LookupError("x")))))
         log("shared", agent.shared() is type(agent))
         log("signature", str(inspect.signature(agent.run)), inspect.iscoroutinefunction(agent.later))
 

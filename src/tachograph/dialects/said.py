@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tachograph import names
+from tachograph.facts import TOO_MANY, USAGE
 from tachograph.spans import typed
 
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ OF_AGENT: Final = (names.AGENT_NAME, names.CONVERSATION_ID)
 OF_TOOL: Final = (names.AGENT_NAME, names.TOOL_NAME, names.TOOL_TYPE, names.TOOL_CALL_ID)
 OF_TASK: Final = (names.WORKFLOW_NAME, names.CONVERSATION_ID)
 
-USAGE: Final = (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.CACHED_TOKENS, names.REASONING_TOKENS)
-"""Tokens of a call; cached ones are part of the input, reasoning ones of the output."""
-
 _FOR_TOOLS: Final = frozenset({"tool_call", "tool_calls", "tool_use", "function_call"})
 
 
@@ -70,7 +68,9 @@ class Said(NamedTuple):
 
 def model(dialect: str, found: Mapping[str, Any], otherwise: str) -> Said:
     """A model call, by the model's name or what its span is called otherwise."""
-    facts = {name: value for name, value in _kept(found, OF_MODEL).items() if name not in USAGE or value >= 0}
+    facts = {
+        name: value for name, value in _kept(found, OF_MODEL).items() if name not in USAGE or 0 <= value < TOO_MANY
+    }
     if not facts.get(names.INPUT_TOKENS) and not facts.get(names.OUTPUT_TOKENS):
         # Nobody is asked without a token: such zeros stand for what was never heard.
         facts = {name: value for name, value in facts.items() if name not in USAGE}

@@ -184,6 +184,7 @@ class Runtime:
     def after_fork(self) -> None:
         """A child process: other threads are gone, and with them whatever they held."""
         self.guard.after_fork()
+        self.hooks.after_fork()
         self.ledger.after_fork()
         self.recorder.after_fork()
         self.instruments.after_fork()
@@ -225,6 +226,13 @@ class Runtime:
         # Only where somebody listens: the others pay nothing.
         if self.subscriptions.stats()["active"]:
             self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
+
+    def clear_session(self, session_id: str) -> bool:
+        """Forget a session, and what was said of it; see :meth:`tachograph.ledger.Ledger.clear_session`."""
+        known = self.ledger.clear_session(session_id)
+        for attendant in self._attendants:
+            attendant.forget(session_id)
+        return known
 
     @property
     def enabled(self) -> bool:

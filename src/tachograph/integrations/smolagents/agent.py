@@ -63,7 +63,7 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
         data=Run(agent),
         parent=parent,
         deferred=deferred,
-        probes=tuple(_probes_for(agent)),
+        probes=tuple(_probes_for(agent, capturing=call.recorder.capturing is not None)),
         content=None if call.recorder.capturing is None else captured(call, content.task),
     )
 
@@ -107,10 +107,10 @@ def _lost_parent(call: Call, agent: Any) -> Live | None:
     return managers[0] if len(managers) == 1 else None
 
 
-def _probes_for(agent: Any) -> Iterator[Probe]:
-    """Hooks for what this agent brings along that belongs to no class of the framework."""
+def _probes_for(agent: Any, *, capturing: bool) -> Iterator[Probe]:
+    """Hooks for what this agent brings along that belongs to no class of the framework, or was overlooked."""
     yield from model.duck_typed(getattr(agent, "model", None))
-    yield from tool.mixed_in(getattr(agent, "tools", None))
+    yield from tool.mixed_in(getattr(agent, "tools", None), capturing=capturing)
     yield from tool.duck_typed_executor(getattr(agent, "python_executor", None))
     managed = getattr(agent, "managed_agents", None)
     for candidate in managed.values() if isinstance(managed, dict) else ():

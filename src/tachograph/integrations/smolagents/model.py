@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from smolagents.models import ChatMessageStreamDelta, Model
 
 from tachograph import names
+from tachograph.facts import TOO_MANY
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import owner_of, run_of
+from tachograph.integrations.smolagents.run import overlooked, owner_of, run_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -58,6 +59,7 @@ _PARAMETERS: Final = {
     "max_completion_tokens": (names.REQUEST_MAX_TOKENS, int),
     "seed": (names.REQUEST_SEED, int),
 }
+_TOO_LARGE: Final = 2**63  # for backends
 
 
 def probe(owner: type, attribute: str) -> Probe:
@@ -68,10 +70,10 @@ def probe(owner: type, attribute: str) -> Probe:
 
 
 def duck_typed(model: Any) -> Iterator[Probe]:
-    """Probes for methods that come from no ``Model``: an agent takes anything that has ``generate``."""
+    """Probes for methods overlooked so far: an agent takes anything that has ``generate``."""
     for attribute in METHODS:
         owner = owner_of(model, attribute)
-        if owner is not None and not issubclass(owner, Model):
+        if owner is not None and overlooked(owner, attribute, Model):
             yield probe(owner, attribute)
 
 
@@ -109,7 +111,7 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     if streaming:
         facts[names.REQUEST_STREAM] = True
     _add_server(facts, model)
-    _add_parameters(facts, getattr(model, "kwargs", None))
+    _add_parameters(facts, _held(model, "kwargs"))
     _add_parameters(facts, call.kwargs)
     name = asked or type(model).__name__
     capturing = call.recorder.capturing
@@ -257,7 +259,7 @@ def _detail(usage: Any, table: str, name: str) -> int | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < TOO_MANY else None
 
 
 def _length(value: Any) -> int | None:
@@ -275,9 +277,9 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
 
 
 def _add_server(facts: Facts, model: Any) -> None:
-    url = getattr(getattr(model, "client", None), "base_url", None)
+    url = getattr(_held(model, "client"), "base_url", None)
     if url is None:
-        url = getattr(model, "api_base", None)
+        url = _held(model, "api_base")
     if url is None:
         return
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
@@ -290,11 +292,17 @@ def _add_server(facts: Facts, model: Any) -> None:
         facts[names.SERVER_PORT] = port if type(port) is int else 443
 
 
+def _held(model: Any, name: str) -> Any:
+    """What a model holds itself: a property of the program's may make a client, or fail, and is not run for this."""
+    attributes = getattr(model, "__dict__", None)
+    return attributes.get(name) if type(attributes) is dict else None
+
+
 def _add_parameters(facts: Facts, given: Any) -> None:
     if type(given) is not dict:
         return
     for key, value in given.items():
         if type(key) is str and key in _PARAMETERS:
             name, kind = _PARAMETERS[key]
-            if type(value) is int or (kind is float and type(value) is float):
+            if (type(value) is int and -_TOO_LARGE <= value < _TOO_LARGE) or (kind is float and type(value) is float):
                 facts[name] = kind(value)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.content import Sent
 from tachograph.context import current
+from tachograph.drive import StandIn
 
 if TYPE_CHECKING:
     from tachograph.live import Live
@@ -47,6 +48,14 @@ def owner_of(thing: Any, attribute: str) -> type | None:
         if attribute in vars(owner):
             return owner
     return None
+
+
+def overlooked(owner: type, attribute: str, family: type) -> bool:
+    """Whether a method is not hooked with its family.
+
+    It is of none, or of a class whose ancestor tells nobody of its subclasses, or it was put there later.
+    """
+    return not issubclass(owner, family) or type(vars(owner)[attribute]) is not StandIn
 
 
 def shown_name(agent: Any) -> str:

@@ -12,7 +12,7 @@ from smolagents.tools import BaseTool
 from tachograph import names
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of
+from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_of
 from tachograph.live import Start
 from tachograph.probes import Note, Probe
 
@@ -28,12 +28,15 @@ def probe(owner: type, attribute: str, *, capturing: bool) -> Probe:
     return Probe(owner, attribute, began=tool_began, ended=tool_ended if capturing else None)
 
 
-def mixed_in(tools: Any) -> Iterator[Probe]:
-    """Probes for tools whose ``__call__`` comes from a class that is no tool."""
+def mixed_in(tools: Any, *, capturing: bool) -> Iterator[Probe]:
+    """Probes for tools whose ``__call__`` comes from a class that is no tool, or was overlooked."""
     for tool in tools.values() if isinstance(tools, dict) else ():
         owner = owner_of(tool, "__call__")
-        if owner is not None and not issubclass(owner, BaseTool):
-            yield Probe(owner, "__call__", began=_mixed_in_began)
+        if owner is not None and overlooked(owner, "__call__", BaseTool):
+            if issubclass(owner, BaseTool):
+                yield probe(owner, "__call__", capturing=capturing)
+            else:
+                yield Probe(owner, "__call__", began=_mixed_in_began)
 
 
 def _mixed_in_began(call: Call) -> Start | None:
@@ -166,11 +169,9 @@ def code_probe(owner: type, attribute: str) -> Probe:
 
 
 def duck_typed_executor(executor: Any) -> Iterator[Probe]:
-    """Probes for an executor that is no ``PythonExecutor``."""
-    if executor is None or isinstance(executor, PythonExecutor):
-        return
-    owner = owner_of(executor, "__call__")
-    if owner is not None:
+    """Probes for an executor that is no ``PythonExecutor``, or was overlooked."""
+    owner = None if executor is None else owner_of(executor, "__call__")
+    if owner is not None and overlooked(owner, "__call__", PythonExecutor):
         yield code_probe(owner, "__call__")
 
 

@@ -224,8 +224,9 @@ class Wrapped:
                 table.label,
                 type(call.result).__name__,
             )
-        if found.inner:
-            return {slot: facts[slot] for slot in facts if slot in words.ADDED or slot.startswith(names.CUSTOM)}
+        if found.inner and call.inside is not None:
+            call.inside.add_part({s: facts[s] for s in facts if s in words.ADDED or s.startswith(names.CUSTOM)})
+            return {}
         capturing, live = call.recorder.capturing, call.live
         if capturing is not None and live is not None and live.content is not None:
             call.recorder.guard(found.put, call, table, capturing, live.content, "end")

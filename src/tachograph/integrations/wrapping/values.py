@@ -72,7 +72,8 @@ def count(value: Any) -> Any:
     """A whole number from 0 up, or how many there are in a list."""
     if type(value) in (list, tuple):
         return len(value)
-    return value if type(value) is int and 0 <= value.bit_length() <= _MAX_BITS and value >= 0 else NOTHING
+    known = given.count(value)
+    return NOTHING if known is None else known
 
 
 def usage(value: Any) -> Any:
