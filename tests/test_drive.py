@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 from opentelemetry.context import attach, get_current, set_value
 
-from tachograph.drive import Watch, drive
+from tachograph.drive import StandIn, Watch, drive
 from tachograph.guard import Guard
 
 
@@ -45,6 +46,14 @@ def greet(name: str, *, mark: str = "!") -> str:
     if name == "nobody":
         raise LookupError(name)
     return f"{get_current().get('inside')} {name}{mark}"
+
+
+def call(function: Any, _: Any, args: Any, kwargs: Any) -> Any:
+    return function(*args, **kwargs)
+
+
+def given(*arguments: Any) -> tuple[Any, ...]:
+    return arguments
 
 
 def play(guard: Guard, begin: Any, *names: str) -> Any:
@@ -94,3 +103,16 @@ def test_a_broken_watch_changes_nothing() -> None:
     with pytest.raises(LookupError, match="nobody"):
         play(guard, lambda *_: Broken(), "nobody")
     assert sum(guard.swallowed().values()) == 2
+
+
+@pytest.mark.parametrize(
+    "function",
+    [given, functools.partial(given, 1), staticmethod(given), functools.lru_cache(given), max],
+    ids=["function", "partial", "staticmethod", "lru_cache", "built-in"],
+)
+def test_what_stands_in_binds_as_what_it_stands_for(function: Any) -> None:
+    """A method is given its object, and what is no method, though a class has it, is not, by any wrapt."""
+    alone = type("Alone", (str,), {"asked": function})("a")
+    hooked = type("Hooked", (str,), {"asked": StandIn(function, call)})("a")
+
+    assert alone.asked("b", "c") == hooked.asked("b", "c")

@@ -51,8 +51,8 @@ class StandIn(_Function):
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         # As functions do, so that what a class has is the same object each time, and a method is one of Python's own,
-        # of which there may be weak references. Other kinds bind in ways of their own.
-        if self._self_binding != "function":
+        # of which there may be weak references. Whatever else is hooked binds in a way of its own, or not at all.
+        if type(self.__wrapped__) is not types.FunctionType:
             return super().__get__(instance, owner)
         return self if instance is None else types.MethodType(self, instance)
 
