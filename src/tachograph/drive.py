@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -48,13 +47,6 @@ class StandIn(_Function):
 
     __slots__ = ()
     __bound_function_wrapper__ = _BoundStandIn
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        # As functions do, so that what a class has is the same object each time, and a method is one of Python's own,
-        # of which there may be weak references. Whatever else is hooked binds in a way of its own, or not at all.
-        if type(self.__wrapped__) is not types.FunctionType:
-            return super().__get__(instance, owner)
-        return self if instance is None else types.MethodType(self, instance)
 
     def __copy__(self) -> Any:
         return self

@@ -153,11 +153,10 @@ def _label(owner: Any, attribute: str) -> str:
 class _Driver:
     """Takes down the facts of the calls of one probed callable, before and after; :func:`drive` makes them."""
 
-    __slots__ = ("_guard", "_hooks", "_method_of", "_probe", "item", "recorder")
+    __slots__ = ("_guard", "_hooks", "_probe", "item", "recorder")
 
-    def __init__(self, probe: Probe, hooks: Hooks, method_of: type | None = None) -> None:
+    def __init__(self, probe: Probe, hooks: Hooks) -> None:
         self._probe = probe
-        self._method_of = method_of
         self.item = probe.item
         self._hooks = hooks
         self.recorder = hooks.recorder
@@ -171,8 +170,6 @@ class _Driver:
         """The call is about to be made; None if there is nothing to find out."""
         if not self._hooks.enabled:
             return None
-        if instance is None and args and self._method_of in type(args[0]).__mro__:
-            instance, args = args[0], args[1:]  # called as Python calls what a class has
         call = Call(self, instance, args, kwargs)
         began = self._probe.began
         if began is None:
@@ -272,11 +269,16 @@ class Hooks:
 
     def install(self, probe: Probe | Carry) -> None:
         """Hook a callable, unless it is hooked already. What its owner only inherits is hooked where it is."""
-        with self._lock:  # several threads may be the first
-            # One that nobody has any more the program has replaced; one under a patch of the program's is in force.
-            patch = self._patched.get(probe.owner, {}).get(probe.attribute)
-            if patch is None or patch() is None:
-                self._install(probe)
+        if not self._is_patched(probe.owner, probe.attribute):
+            with self._lock:  # several threads may be the first
+                if not self._is_patched(probe.owner, probe.attribute):
+                    self._install(probe)
+
+    def _is_patched(self, owner: Any, attribute: str) -> bool:
+        # A patch that nobody has any more, the program has put something else in the place of; one under a patch of the
+        # program's is in force.
+        patch = self._patched.get(owner, {}).get(attribute)
+        return patch is not None and patch() is not None
 
     def _install(self, probe: Probe | Carry) -> None:
         owner, attribute = probe.owner, probe.attribute
@@ -286,8 +288,7 @@ class Hooks:
             why = "not there: this version of the framework is built differently"
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
-        method_of = owner if isinstance(owner, type) and type(original) is not staticmethod else None
-        begin: Any = _Driver(probe, self, method_of).begin if isinstance(probe, Probe) else self._carrying
+        begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
         try:
             self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
         except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set

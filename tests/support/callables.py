@@ -19,7 +19,6 @@ import pickle
 import sys
 import types
 import warnings
-import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
 
 if TYPE_CHECKING:
@@ -296,9 +295,6 @@ def method(log: Transcript) -> None:
     log.attempt("by class, of nobody", Service.method)
     log("self", service.method.__self__ is service, service.method == service.method)
     log("named", Service.__dict__["method"].__name__, "method" in vars(Service))
-    log("same", Service.method is vars(Service)["method"], service.method.__func__ is Service.method)
-    log.attempt("weakly", lambda: weakref.WeakMethod(service.method)()("a"))
-    log.attempt("anew", lambda: types.MethodType(Service.method, service)("a"))
 
 
 @_shape("Service.static")
