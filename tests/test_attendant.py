@@ -56,15 +56,15 @@ class Failing(Attendant):
 
 def attend(captured: Capture, *attendants: Attendant) -> None:
     """These and no others."""
-    captured.runtime.recorder.attendance = Attendance.of(attendants)
+    captured.runtime.recorder.attendance = Attendance(attendants)
 
 
 def test_nobody_is_told_of_what_they_do_not_care_for() -> None:
     """Only methods that an attendant has, and only for its kinds, are called; without attendants there are none."""
-    nobody = dict.fromkeys(get_args(Kind), ())
-    assert Attendance(nobody, nobody, nobody, ()) == Attendance.of([Attendant()])
+    attendance, nobody = Attendance([Attendant()]), dict.fromkeys(get_args(Kind), ())
+    assert (nobody, nobody, nobody, ()) == (attendance.began, attendance.ending, attendance.ended, attendance.happened)
     listener = Listener()
-    attendance = Attendance.of([Attendant(), listener])
+    attendance = Attendance([Attendant(), listener])
     assert {"agent", "tool"} == {kind for kind, told in attendance.began.items() if told}
     assert (listener.happened,) == attendance.happened
 

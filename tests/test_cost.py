@@ -216,7 +216,7 @@ def test_a_price_list_that_fails_costs_nothing_but_the_price() -> None:
                 handle.usage(input_tokens=1, output_tokens=2)
     metrics = captured.ledger.total()
     assert (3, 9, ["m"]) == (metrics.total_requests, metrics.total_tokens, metrics.cost["unpriced_models"])
-    assert ({"Recorder._price": 1}, 1) == (captured.runtime.guard.swallowed(), recorder._prices.tried)
+    assert ({"Prices.amount": 1}, 1) == (captured.runtime.guard.swallowed(), recorder._prices.tried)
 
 
 class Slow(Prices):

@@ -55,6 +55,21 @@ def test_nobody_else_has_lines(caplog: pytest.LogCaptureFixture) -> None:
     assert [] == caplog.records
 
 
+def test_a_level_set_meanwhile_counts_from_the_next_outermost_operation(caplog: pytest.LogCaptureFixture) -> None:
+    """Whether anybody reads along is asked when an outermost operation begins, and of events each time."""
+    with capture():
+        with tachograph.agent("boss"), caplog.at_level(logging.DEBUG, LOGGER.name), tachograph.model("m"):
+            pass
+        with caplog.at_level(logging.DEBUG, LOGGER.name):
+            tachograph.events.session_updated("s")
+            with tachograph.agent("next"):
+                pass
+    said = [record.getMessage() for record in caplog.records]
+    assert ["session_updated for session s", "agent next started", "agent next ok"] == [
+        line if line.startswith("session") else line.split(" for ")[0] for line in said
+    ]
+
+
 def test_a_broken_log_is_no_trouble(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A handler of the program's that raises costs lines, and no record."""
 

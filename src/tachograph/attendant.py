@@ -6,7 +6,7 @@ what they add to it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from tachograph.records import Kind
 
@@ -22,6 +22,10 @@ class Attendant:
 
     kinds: ClassVar[frozenset[str]] = frozenset(get_args(Kind))
     """Of operations it wants to hear of."""
+
+    def awake(self) -> bool:
+        """Whether it has anything to do now. Asked when an outermost operation begins, for all that happens in it."""
+        return True
 
     def began(self, live: Live) -> None:
         """An operation has begun."""
@@ -45,28 +49,33 @@ class Attendant:
         """A session was cleared: it begins anew."""
 
 
-class Attendance(NamedTuple):
-    """Who wants to hear of what: by kind of operation, so that whoever does not care costs nothing."""
+class Attendance:
+    """Who wants to hear of what: by kind of operation, so that whoever does not care, or is asleep, costs nothing.
 
-    began: dict[str, tuple[Callable[..., Any], ...]]
-    ending: dict[str, tuple[Callable[..., Any], ...]]
-    ended: dict[str, tuple[Callable[..., Any], ...]]
-    happened: tuple[Callable[..., Any], ...]
+    Args:
+        attendants: in the order they are told.
+    """
 
-    @classmethod
-    def of(cls, attendants: Iterable[Attendant]) -> Attendance:
-        """That of these attendants, in their order."""
-        present = tuple(attendants)
+    def __init__(self, attendants: Iterable[Attendant] = ()) -> None:
+        self._attendants = tuple(attendants)
+        self._awake: tuple[Attendant, ...] | None = None
+        self.look()
 
-        def those(method: str, kind: str | None = None) -> tuple[Callable[..., Any], ...]:
-            return tuple(
-                getattr(attendant, method)
-                for attendant in present
-                if getattr(type(attendant), method) is not getattr(Attendant, method)
-                and (kind is None or kind in attendant.kinds)
+    def look(self) -> None:
+        """See who is awake."""
+        awake = tuple([attendant for attendant in self._attendants if attendant.awake()])
+        if awake != self._awake:
+            self.began, self.ending, self.ended = (
+                {kind: _told(awake, method, kind) for kind in get_args(Kind)} for method in ("began", "ending", "ended")
             )
+            self.happened = _told(awake, "happened")
+            self._awake = awake
 
-        def by_kind(method: str) -> dict[str, tuple[Callable[..., Any], ...]]:
-            return {kind: those(method, kind) for kind in get_args(Kind)}
 
-        return cls(by_kind("began"), by_kind("ending"), by_kind("ended"), those("happened"))
+def _told(attendants: Iterable[Attendant], method: str, kind: str | None = None) -> tuple[Callable[..., Any], ...]:
+    return tuple(
+        getattr(attendant, method)
+        for attendant in attendants
+        if getattr(type(attendant), method) is not getattr(Attendant, method)
+        and (kind is None or kind in attendant.kinds)
+    )

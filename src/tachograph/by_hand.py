@@ -158,7 +158,7 @@ class Block:
     def _exit(self, error: BaseException | None) -> None:
         live = self._left()
         if live is not None and live.part_of is not None:
-            live.part_of.add_part({name: said for name, said in live.whole().items() if name not in _OF_THE_END})
+            live.part_of.add_part({name: said for name, said in live.learned(None).items() if name not in _OF_THE_END})
         elif live is not None:
             outcome: Outcome = "ok" if error is None else outcome_of(error)
             runtime.current().recorder.end(live, outcome, None, error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections import deque
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,6 +103,6 @@ def tally_from_text(text: str | bytes, *, max_names: int = 200, max_requests: in
         found = json.loads(text)
         for name, row in _TABLES.items():
             found[name] = {key: row(*values) for key, values in found.get(name, {}).items()}
-        return Tally(max_names=max_names, max_requests=max_requests, requests=deque(), **found)
+        return Tally(max_names=max_names, max_requests=max_requests, **found)
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{text[:80]!r} is no tally: {error}") from None

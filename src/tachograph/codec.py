@@ -110,8 +110,10 @@ def sendable(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def end_attributes(
     outcome: Outcome, error_type: str | None, error_message: str | None, facts: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Attributes the end adds: the facts, and how it ended. A failure's message is the span's status instead."""
+    if outcome == "ok" and error_type is None:
+        return facts
     attributes = dict(facts)
     if error_type is not None:
         attributes[names.ERROR_TYPE] = error_type

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 MAX_ID_CHARS = 200
 _MAX_ID_BITS = 4 * MAX_ID_CHARS
-_SCOPE_KEY = create_key("tachograph")
+SCOPE_KEY: Final = create_key("tachograph")
+"""Where a context has its scope, for who has no time to ask :func:`current`."""
 _HANDED_ON_KEY = create_key("tachograph-handed-on")
 _HANDED_ON = names.SESSION_ID, names.CORRELATION_ID, names.USER_ID
 """What goes into baggage: the first fields of a scope."""
@@ -73,21 +74,24 @@ _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Conte
 
 def current(context: Context | None = None) -> Scope | None:
     """The scope of ``context``, by default of the code that runs now."""
-    scope: Any = (here() if context is None else context).get(_SCOPE_KEY)
+    scope: Any = (here() if context is None else context).get(SCOPE_KEY)
     return scope  # type: ignore[no-any-return]  # nobody else has the key; a cast would cost as much as the look-up
 
 
 def with_scope(scope: Scope, context: Context | None = None) -> Context:
     """A context like ``context`` (default: the current one), with ``scope`` in it."""
-    return Context({**(here() if context is None else context), _SCOPE_KEY: scope})
+    return Context({**(here() if context is None else context), SCOPE_KEY: scope})
 
 
 def with_operation(scope: Scope, span: Span | None, context: Context) -> Context:
-    """A context like ``context``, with ``scope`` and ``span`` in it: both at once, as each alone is a copy more."""
-    values = {**context, _SCOPE_KEY: scope}
+    """A context like ``context``, with ``scope`` and ``span`` in it: both at once, as each alone is a copy more.
+
+    Where it hands ids on, to be those of ``scope``.
+    """
+    values = {**context, SCOPE_KEY: scope}
     if span is not None:
         values[_SPAN_KEY] = span
-    return Context(values)
+    return handing_on(scope, Context(values)) if _HANDED_ON_KEY in values else Context(values)
 
 
 def holds(context: Context, span: Span) -> bool:

@@ -67,7 +67,6 @@ def _copied(tally: Tally) -> Tally:
         tool_errors=dict(tally.tool_errors),
         llm_errors=dict(tally.llm_errors),
         unsaid=dict(tally.unsaid),
-        requests=tally.requests.copy(),
     )
 
 
@@ -133,9 +132,6 @@ def _model_ended(call: Operation, tallies: Iterable[Tally]) -> None:
         else:
             tally.incomplete += 1
         tally.requests.append(call)
-        if len(tally.requests) > tally.max_requests:
-            tally.requests.popleft()
-            tally.evicted_requests += 1
 
 
 def _tool_ended(call: Operation, tallies: Iterable[Tally]) -> None:

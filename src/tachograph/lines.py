@@ -1,6 +1,7 @@
 """Lines of the log about model calls, for who reads along: the logger ``tachograph.requests`` at INFO.
 
-Nobody else pays for them: below that level nothing is written or counted.
+Nobody else pays for them: below that level nothing is written or counted. A level that is set while an operation is
+under way counts from the next outermost one on.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ class Lines(Attendant):
 
     def __init__(self, metrics: Callable[[str], SessionMetrics]) -> None:
         self._metrics = metrics
+
+    def awake(self) -> bool:
+        """Whether anybody reads along."""
+        return LOGGER.isEnabledFor(logging.INFO)
 
     def began(self, live: Live) -> None:
         """An operation has begun."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.context import set_value
 
 from tachograph import names
-from tachograph.context import Scope, handing_on, here, with_operation, with_scope
+from tachograph.context import Scope, here, with_operation, with_scope
 from tachograph.facts import USAGE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from tachograph.content import Content
-    from tachograph.records import Kind, Operation
+    from tachograph.records import Kind, Operation, Outcome
 
 _MAX_FAILURES: Final = 16
 _MAX_CHAIN: Final = 64
@@ -109,10 +109,14 @@ class Live:
             if value is not None:
                 parts[name] = parts.get(name, 0) + value if name in USAGE else value
 
-    def whole(self) -> Facts:
-        """Facts learned since, with those of its parts that it does not say itself."""
-        parts = self.parts or {}
-        return {**{name: parts[name] for name in parts if name not in self.record.attributes}, **self.later}
+    def learned(self, facts: Mapping[str, Any] | None) -> Facts:
+        """All facts learned since it began, with ``facts`` and those of its parts that it does not say itself."""
+        if facts:
+            self.add(facts)
+        if self.parts:
+            said = {**self.record.attributes, **self.later}
+            self.later |= {name: self.parts[name] for name in self.parts if name not in said}
+        return self.later
 
     def context(self, base: Context | None = None) -> Context:
         """``base`` (default: the current context), with this operation as what is going on."""
@@ -121,17 +125,17 @@ class Live:
         user_id, conversation_id = outer.user_id, outer.conversation_id
         within = record.session_id, record.correlation_id, user_id, conversation_id, self, None, outer.explicit
         scope = tuple.__new__(Scope, within)  # past its own constructor, as there is one for each operation
-        context = handing_on(scope, with_operation(scope, self.span, here() if base is None else base))
+        context = with_operation(scope, self.span, here() if base is None else base)
         return context if self.claim is None else set_value(*self.claim, context)
 
     def end(self) -> None:
         """It is over, and lets go what is over around it: timers may keep it for long, and more begin in it."""
-        self.over, outer = True, self.outer
-        around = lasting(outer.operation)
-        if around is not outer.operation:
-            self.outer = outer._replace(operation=around)
+        self.over, around, run = True, self.outer.operation, self.agent
+        if around is not None and around.over:
+            self.outer = self.outer._replace(operation=lasting(around))
             self.base = with_scope(self.outer, self.base)
-        self.agent = lasting_run(self.agent)
+        if run is not None and run.over:
+            self.agent = lasting_run(run)
 
     def waited(self, start_ns: int, end_ns: int) -> None:
         """A human was waited for in here: tools around it did not work meanwhile. An agent's time is inclusive."""
@@ -199,13 +203,15 @@ def lasting_run(run: Live | None) -> Live | None:
     return run
 
 
-def hand_up(run: Live, error: BaseException) -> None:
-    """Tell a failure of a run's own from one that a nested run handed up, and hand it up."""
-    if run.failures and _stems_from(error, run.failures):
-        run.later[names.HANDED_UP] = True
-    if run.agent is not None:
+def hand_up(live: Live, outcome: Outcome, error: BaseException) -> None:
+    """Tell a failure of an agent run's own from one that a nested run handed up, and hand it up."""
+    if live.kind != "agent" or outcome != "error":
+        return
+    if live.failures and _stems_from(error, live.failures):
+        live.later[names.HANDED_UP] = True
+    if live.agent is not None:
         # Kept only while the enclosing run lasts.
-        run.agent.failures = [*run.agent.failures[1 - _MAX_FAILURES :], error]
+        live.agent.failures = [*live.agent.failures[1 - _MAX_FAILURES :], error]
 
 
 def _stems_from(error: BaseException, earlier: Sequence[BaseException]) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import wrapt
 
-from tachograph.context import current, enter, here, with_scope
+from tachograph.context import SCOPE_KEY, enter, here, with_scope
 from tachograph.drive import StandIn, Watch, drive
 from tachograph.live import Start
 from tachograph.streams import Stream, streamed, within
@@ -40,12 +40,13 @@ F = TypeVar("F", bound="Callable[..., Any]")
 class Call(Watch):
     """One call of a probed callable, as the fact-functions see it.
 
-    ``live`` is its operation where the probe begins one, ``inside`` the operation it is called in. ``result`` and
-    ``error`` are set when it is over; ``data`` is the integration's own.
+    ``live`` is its operation where the probe begins one, ``inside`` the operation it is called in and ``run`` the agent
+    run. ``result`` and ``error`` are set when it is over; ``data`` is the integration's own.
     """
 
     # There is one for each call of a hooked function: what most of them never have is the class's.
     inside: Live | None = None
+    run: Live | None = None
     note: Any = None
     live: Live | None = None
     data: Any = None
@@ -59,15 +60,12 @@ class Call(Watch):
         self.args = args
         self.kwargs = kwargs
         self.around = around = here()
-        scope = current(around)
+        scope: Any = around.get(SCOPE_KEY)
         if scope is not None:
             self.inside, self.note = scope.operation, scope.note
-
-    @property
-    def run(self) -> Live | None:
-        """The agent run it is called in."""
-        inside = self.inside
-        return inside if inside is None or inside.kind == "agent" else inside.agent
+            inside = scope.operation
+            if inside is not None:
+                self.run = inside if inside.kind == "agent" else inside.agent
 
     @property
     def owner(self) -> Any:
@@ -76,9 +74,8 @@ class Call(Watch):
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument, however it was passed."""
-        if name in self.kwargs:
-            return self.kwargs[name]
-        return self.args[position] if position < len(self.args) else default
+        args = self.args
+        return args[position] if position < len(args) else self.kwargs.get(name, default)
 
     def failed(self, error: BaseException) -> None:
         """It raised."""
@@ -101,6 +98,12 @@ class Note(NamedTuple):
     data: Any
 
 
+class Kept(NamedTuple):
+    """For the end of this call, and nobody inside it: what it is about. No operation of its own."""
+
+    data: Any
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What to find out about one callable.
@@ -108,9 +111,11 @@ class Probe:
     Args:
         owner: class or module that has it.
         attribute: its name there.
-        began: called before it; gives a :class:`Start` to begin an operation, a :class:`Note`, or None.
+        began: called before it; gives a :class:`Start` to begin an operation, a :class:`Note`, a :class:`Kept`, or
+            None if there is nothing to find out of this call.
         ended: called when it is over, however it ended (``call.error``); gives the facts to add to the operation
             begun, or else to the one it was called in.
+        failed: called when it has raised, in the place of ``ended``, of a call whose result says nothing.
         item: called with each thing a streamed result yields.
         skip: whether such a thing has nothing to say to ``item``, found out at a fraction of the cost. Not asked where
             content is captured. Where it fails ``item`` is called, which is to ask it too: so the failure is counted.
@@ -119,8 +124,9 @@ class Probe:
 
     owner: Any
     attribute: str
-    began: Callable[[Call], Start | Note | None] | None = None
+    began: Callable[[Call], Start | Note | Kept | None] | None = None
     ended: Callable[[Call], Facts | None] | None = None
+    failed: Callable[[Call], Facts | None] | None = None
     item: Callable[[Call, Any], None] | None = None
     skip: Callable[[Any], bool] | None = None
     optional: bool = False
@@ -183,7 +189,7 @@ class _Driver:
                 self._guard(self._hooks.install, probe)
             call.live = live = self.recorder.begin(start, call.around)
             call.token = enter(live.context(live.base))
-        else:
+        elif isinstance(start, Note):
             call.note = start.data
             note = self.recorder.scope(call.around).noting(start.data)
             call.token = enter(with_scope(note, call.around))
@@ -192,7 +198,8 @@ class _Driver:
     def over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
         """The call is over, and what came of it has been worked off."""
         call.result, call.error = result, error
-        facts = None if self._probe.ended is None else self._guard(self._probe.ended, call)
+        ended = self._probe.ended if error is None else self._probe.failed or self._probe.ended
+        facts = None if ended is None else self._guard(ended, call)
         if call.live is not None:
             error = call.error  # the probe may have put another in its place
             self.recorder.end(call.live, "ok" if error is None else outcome_of(error), facts, error)

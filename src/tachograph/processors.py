@@ -80,6 +80,7 @@ class SpanStamp(SpanProcessor):
         self.open: OpenSpans = OpenSpans() if beside is None else beside.open
         self.traces: Traces = Traces(session=self._session, prices=prices) if beside is None else beside.traces
         self.active = True
+        self._ours: Any = object()  # the scope of spans of ours, once one was seen: a tracer has one for all of them
         self.sampler: str | None = None
         """Who leaves spans out of the provider it is on, if anybody does: said on spans of ours."""
 
@@ -102,13 +103,20 @@ class SpanStamp(SpanProcessor):
         self.open.after_fork()
         self.traces.after_fork()
 
+    def _is_ours(self, scope: Any) -> bool:
+        ours: bool = getattr(scope, "name", None) == names.SCOPE
+        if ours:
+            self._ours = scope
+        return ours
+
     def _session(self) -> str | None:
         return None if self._process_session is None else self._process_session()
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """The SDK started a span."""
         if self.active:
-            ours = getattr(span.instrumentation_scope, "name", None) == names.SCOPE
+            scope = span.instrumentation_scope
+            ours = scope is self._ours or self._guard(self._is_ours, scope)
             if ours and not self.open.spans and self.sampler is None:
                 return  # at every step of an agent: no span of others is around
             self._guard(self._claim if ours else self._stamp, span, parent_context)
@@ -154,14 +162,14 @@ class SpanStamp(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """The SDK ended a span."""
-        if self.open.spans or getattr(span.instrumentation_scope, "name", None) != names.SCOPE:
+        if self.open.spans or span.instrumentation_scope is not self._ours:
             self._guard(self._ended, span)
 
     def _ended(self, span: ReadableSpan) -> None:
         context = span.context
         if context is None:
             return
-        if getattr(span.instrumentation_scope, "name", None) == names.SCOPE:
+        if self._is_ours(span.instrumentation_scope):
             # Ours are told of elsewhere; spans of others that are around one are to know of it.
             if span.parent is not None and self.open.get(span.parent.span_id) is not None and self._listens():
                 self._take(span, top=False)

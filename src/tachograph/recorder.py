@@ -18,7 +18,7 @@ from opentelemetry.trace import format_span_id, format_trace_id
 from tachograph import beside, moments, names
 from tachograph.attendant import Attendance
 from tachograph.content import capturing
-from tachograph.context import Scope, current, from_baggage, here, holds, new_id
+from tachograph.context import SCOPE_KEY, Scope, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.facts import expired, switch_of
 from tachograph.live import Live, hand_up, known, run_of
@@ -94,7 +94,7 @@ class Recorder:
         self._around = around
         self.now = self._clock = clock
         self._open: dict[str, Live] = {}
-        self.attendance = Attendance.of(())
+        self.attendance = Attendance()
         self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
         ledger.attend(self.under_way)
@@ -158,12 +158,14 @@ class Recorder:
             base = start.parent.context(base)
         elif base is None:
             base = here()
-        scope = current(base)
+        scope: Any = base.get(SCOPE_KEY)
         if scope is None or scope.operation is None:
             scope, base = self._placed(base)
         parent: Live | None = scope.operation
-        agent = run_of(parent)
+        agent = parent if parent is None or parent.kind == "agent" else parent.agent  # run_of(), which takes longer
         facts = known(start, scope, agent)
+        if parent is None:
+            self._guard(self.attendance.look)
         if parent is not None and parent.span is not None and holds(base, parent.span):
             around_id: str | None = parent.record.id
         else:
@@ -215,30 +217,29 @@ class Recorder:
             live.once.pop()
         except IndexError:
             return
-        if facts:
-            live.add(facts)
-        if live.parts:
-            live.later = live.whole()
-        later = live.later
+        later = live.learned(facts)
         error_type = error_message = None
         if later:
             outcome = later.pop(names.OUTCOME, outcome)
             error_type, error_message = later.pop(names.ERROR_TYPE, None), later.pop(names.EXCEPTION_MESSAGE, None)
-        if outcome in ("error", "refused") and error is not None:
-            error_type = type(error).__name__
-            error_message = self._message(error)
-            if begun.kind == "agent" and outcome == "error":
-                hand_up(live, error)
+        if error is not None and outcome in ("error", "refused"):
+            error_type, error_message = type(error).__name__, self._message(error)
+            hand_up(live, outcome, error)
         live.failures = ()
         if live.waits:
             later[names.HUMAN_SECONDS] = live.wait_seconds(end_ns)
+        content, attributes = live.content, begun.attributes
+        if later:
+            attributes = {**attributes, **later}
+        if content is not None:
+            attributes = {**attributes, **self._guard(content.kept, default={})}
         if begun.kind == "model":
-            self._guard(self._price, begun, later)
-        content = live.content
-        kept = {} if content is None else self._guard(content.kept, default={})
+            amount = self._guard(self._prices.amount, attributes, begun.start_ns)
+            if amount is not None:
+                later[names.COST] = amount
+                attributes = {**attributes, names.COST: amount}
         for ending in self.attendance.ending[begun.kind]:
-            kept |= self._guard(ending, live) or {}
-        attributes = {**begun.attributes, **later, **kept} if later or kept else begun.attributes
+            attributes = {**attributes, **(self._guard(ending, live) or {})}
         record = begun.over(max(end_ns, begun.start_ns), outcome, error_type, error_message, attributes)
         self._guard(self._ledger.apply, record)
         for ended in self.attendance.ended[begun.kind]:
@@ -260,11 +261,6 @@ class Recorder:
 
     def _message(self, error: BaseException) -> str | None:
         return self._guard(error_text, error) if self._config.capture_errors == "message" else None
-
-    def _price(self, call: Operation, later: Facts) -> None:
-        amount = self._prices.amount({**call.attributes, **later}, call.start_ns)
-        if amount is not None:
-            later[names.COST] = amount
 
     def after_fork(self) -> None:
         """A child process: what is open goes on in the parent, and ends there."""
@@ -314,7 +310,9 @@ class Recorder:
             attributes=facts,
         )
         if start.kind == "model":
-            self._guard(self._price, record, facts)
+            amount = self._guard(self._prices.amount, facts, start_ns)
+            if amount is not None:
+                facts[names.COST] = amount
         self.write(record, base)
 
     @property
@@ -325,6 +323,7 @@ class Recorder:
     def foreign(self, record: Operation) -> None:
         """What a span of another instrumentation tells of: to the ledger alone."""
         self._guard(self._ledger.apply, record)
+        self._guard(self.attendance.look)
         for ended in self.attendance.ended[record.kind]:
             self._guard(ended, record, _WHOLE)
 
@@ -347,6 +346,7 @@ class Recorder:
             point = format_span_id(written.span_id)
         record = record if record.id else record._replace(id=point)
         self._guard(self._ledger.apply, record)
+        self._guard(self.attendance.look)
         for ended in self.attendance.ended[record.kind]:
             self._guard(ended, record, _WHOLE)
         if span is not None:
@@ -360,6 +360,7 @@ class Recorder:
     def tell(self, event: Event, base: Context) -> None:
         """An event to the ledger, as a log event, and onto the span of where it happened."""
         self._guard(self._ledger.apply, event)
+        self._guard(self.attendance.look)
         for happened in self.attendance.happened:
             self._guard(happened, event)
         self._guard(self._logbook.event, event, base)

@@ -120,8 +120,16 @@ class Tally:
     unsaid: dict[str, int] = field(default_factory=dict)
     """How often spans of others have not said something."""
     requests: deque[Operation] = field(default_factory=deque)
-    evicted_requests: int = 0
+    """The newest model calls, ``max_requests`` at most."""
     folded_names: int = 0
+
+    def __post_init__(self) -> None:
+        self.requests = deque(self.requests, self.max_requests)
+
+    @property
+    def evicted_requests(self) -> int:
+        """Model calls that are listed no more."""
+        return self.successful + self.failed + self.incomplete - len(self.requests)
 
     @property
     def active(self) -> int:

@@ -12,6 +12,7 @@ import contextvars
 import functools
 import gc
 import inspect
+import logging
 import re
 import tempfile
 import textwrap
@@ -27,6 +28,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 import tachograph
 from support import day, hosts, injection
 from tachograph import cost
+from tachograph.lines import LOGGER
 from tachograph.live import Start
 from tachograph.probes import Probe
 from tachograph.processors import LogStamp
@@ -272,7 +274,7 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
     reader, exporter = InMemoryMetricReader(), tachograph.LedgerSpanExporter()
     tracing = TracerProvider(shutdown_on_exit=False)
     metering = MeterProvider([reader], shutdown_on_exit=False)
-    logging = LoggerProvider(shutdown_on_exit=False)
+    logs = LoggerProvider(shutdown_on_exit=False)
     # Who keeps a store may be what is broken, and still be writing when the host has ended.
     runtime, places = None, tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     cost._published.cache_clear()  # it is read anew, as in a process of its own
@@ -280,22 +282,22 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
         runtime = tachograph.init(
             tracer_provider=tracing,
             meter_provider=metering,
-            logger_provider=logging,
+            logger_provider=logs,
             capture_content="span_and_event" if recorded in CAPTURED else "no_content",
             store=f"{places.name}/store.db" if recorded in STORED else "0",
             store_flush=STORED.get(recorded, "events"),
             thresholds={"total_requests": 0} if recorded is REAL["by_hand"] else None,
         )
         tracing.add_span_processor(SimpleSpanProcessor(exporter))
-        logging.add_log_record_processor(LogStamp(runtime.guard))
+        logs.add_log_record_processor(LogStamp(runtime.guard))
         day.prober.append(functools.partial(_probe, runtime))
     try:
         yield (
             day.Surroundings(
                 tracing.get_tracer("host"),
-                logging.get_logger("host"),
+                logs.get_logger("host"),
                 reader.get_metrics_data,
-                (tracing, metering, logging),
+                (tracing, metering, logs),
             ),
             lambda: _failures(runtime, exporter),
             runtime,
@@ -303,7 +305,7 @@ def _surroundings(recorded: day.Program | None = None) -> Iterator[tuple[day.Sur
     finally:
         day.prober.clear()
         tachograph.shutdown()
-        for provider in (tracing, metering, logging):
+        for provider in (tracing, metering, logs):
             provider.shutdown()
         places.cleanup()
 
@@ -345,7 +347,14 @@ def play() -> Iterator[Play]:
     """One for all tests: measuring is done once."""
     gc.collect()
     gc.freeze()  # the programs collect garbage; what was there before them need not be looked through each time
-    yield Play()
+    with pytest.MonkeyPatch.context() as patch:
+        # Somebody reads the log along, so that what writes there is on the path.
+        patch.setattr(LOGGER, "propagate", False)
+        patch.setattr(LOGGER, "handlers", [logging.NullHandler()])
+        level = LOGGER.level
+        LOGGER.setLevel(logging.DEBUG)
+        yield Play()
+        LOGGER.setLevel(level)
     gc.unfreeze()
 
 
@@ -508,10 +517,10 @@ NOT_ON_THE_PATH = {
     "tachograph.approvals:Elsewhere.asked": "likewise",
     "tachograph.approvals:Elsewhere.decided": "likewise",
     "tachograph.approvals:Elsewhere.tell": "likewise",
-    "tachograph.attendant:Attendance.of": "start",
-    "tachograph.attendant:Attendance.of.by_kind": "start",
-    "tachograph.attendant:Attendance.of.those": "start",
-    "tachograph.attendant:Attendance.of.those.<genexpr>": "start",
+    "tachograph.attendant:Attendance.__init__": "start",
+    "tachograph.attendant:Attendance.look.<genexpr>": "start",
+    "tachograph.attendant:_told": "start",
+    "tachograph.attendant:_told.<genexpr>": "start",
     "tachograph.attendant:Attendant.began": "nobody calls what does nothing",
     "tachograph.attendant:Attendant.ended": "likewise",
     "tachograph.attendant:Attendant.ending": "likewise",
@@ -526,7 +535,6 @@ NOT_ON_THE_PATH = {
     "tachograph.environment:EnvironmentNote.__init__": "start",
     "tachograph.environment:EnvironmentNote.forget": "asked by the program",
     "tachograph.lines:Lines.__init__": "start",
-    "tachograph.lines:Lines._call_ended": "only where somebody reads the log along: has a test of its own",
     "tachograph.thresholds:Thresholds.__init__": "start",
     "tachograph.thresholds:Thresholds.forget": "asked by the program",
     "tachograph.guard:Guard._count": "only where something fails: has a test of its own",

@@ -52,12 +52,14 @@ def rows(path: Path, query: str) -> list[tuple]:
 
 
 def counters(path: Path, scope: str) -> dict[tuple[str, str], dict]:
-    """The figures of each row of counters, as the views show them."""
+    """The figures of each row of counters, as the views show them, without the list of calls: these are records."""
     found = rows(path, f"SELECT session_id, correlation_id, body FROM counters WHERE scope = {SCOPES[scope]}")  # noqa: S608 - ours
-    return {
-        (session, request): session_view(session or "*", tally_from_text(body)).to_dict()
-        for session, request, body in found
-    }
+    return without_list(
+        {
+            (session, request): session_view(session or "*", tally_from_text(body)).to_dict()
+            for session, request, body in found
+        }
+    )
 
 
 def is_open(record: Record) -> bool:

@@ -148,10 +148,9 @@ class Client:
 class ApiModel(ScriptedModel):
     """A model behind a client, reached through the framework's retryer."""
 
-    client = Client()
-
     def __init__(self, *script: Any) -> None:
         super().__init__(*script, model_id="openai/scripted")
+        self.client = Client()
         self.kwargs = {"temperature": 0.5, "max_tokens": 10}
         self.retryer = utils.Retrying(max_attempts=1)
 

@@ -133,7 +133,7 @@ class Runtime:
         self.ledger.attend(self.approvals.under_way)
         self.instruments.catch_up = weakref.WeakMethod(self.approvals.catch_up)
         self._attendants = tuple(attendants(config, self.ledger, self.recorder))
-        self.recorder.attendance = Attendance.of(self._attendants)
+        self.recorder.attendance = Attendance(self._attendants)
         self.recorder.carried = dict.fromkeys((*ASKED, DECIDED), self.approvals.carry)
         self.hooks = Hooks(self.recorder, self.guard)
         self.hooks.enabled = config.enabled
@@ -225,7 +225,7 @@ class Runtime:
     def _attend_subscriptions(self) -> None:
         # Only where somebody listens: the others pay nothing.
         if self.subscriptions.stats()["active"]:
-            self.recorder.attendance = Attendance.of((*self._attendants, self.subscriptions))
+            self.recorder.attendance = Attendance((*self._attendants, self.subscriptions))
 
     def clear_session(self, session_id: str) -> bool:
         """Forget a session, and what was said of it; see :meth:`tachograph.ledger.Ledger.clear_session`."""

@@ -79,8 +79,6 @@ class Counters:
                 ended(record, tallies)
         rows = []
         for scope, (version, tally) in self._touched.items():
-            # The calls themselves are kept as records, so that the list of the newest has lost none.
-            tally.evicted_requests = 0
             rows.append((*scope, tally.first_ns, tally.last_ns, tally.deleted, version, tally_text(tally)))
         db.executemany(_WRITE, rows)
 

@@ -69,21 +69,21 @@ def _is_hidden(db: sqlite3.Connection, session_id: str) -> bool | None:
     row = db.execute("SELECT deleted FROM counters WHERE scope = 1 AND session_id = ?", (session_id,)).fetchone()
     if row is not None:
         return bool(row[0])
-    query = "SELECT 1 FROM open WHERE session_id = ?1 UNION ALL SELECT 1 FROM records WHERE session_id = ?1 LIMIT 1"
-    return None if db.execute(query, (session_id,)).fetchone() is None else False
+    query = "SELECT 1 FROM open WHERE session_id = :id UNION ALL SELECT 1 FROM records WHERE session_id = :id LIMIT 1"
+    return None if db.execute(query, {"id": session_id}).fetchone() is None else False
 
 
 def _has_content(db: sqlite3.Connection, session_id: str) -> bool:
     """Whether there is anything but what says that it was deleted."""
     found: int = db.execute(
         """
-        SELECT EXISTS (SELECT 1 FROM open WHERE session_id = ?1) OR EXISTS (
-            SELECT 1 FROM records WHERE session_id = ?1 AND kind <> 'session_deleted' AND body IS NOT NULL
+        SELECT EXISTS (SELECT 1 FROM open WHERE session_id = :id) OR EXISTS (
+            SELECT 1 FROM records WHERE session_id = :id AND kind <> 'session_deleted' AND body IS NOT NULL
         ) OR NOT EXISTS (
-            SELECT 1 FROM records WHERE session_id = ?1 AND kind = 'session_deleted' AND instr(body, '"hard":true')
+            SELECT 1 FROM records WHERE session_id = :id AND kind = 'session_deleted' AND instr(body, '"hard":true')
         )
         """,
-        (session_id,),
+        {"id": session_id},
     ).fetchone()[0]
     return bool(found)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import time
 from array import array
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from tachograph.canonical import record_from_text, tally_from_text
@@ -68,10 +67,10 @@ class Look:
             tally = Tally(max_requests=MAX_REQUESTS)
         else:
             tally = self._tally(row[0])
-            made = tally.tokens.requests
             if calls:
-                tally.requests = deque(self._calls(min(made, MAX_REQUESTS), row[1:], session_id, correlation_id))
-            tally.evicted_requests = made - len(tally.requests)
+                # None are listed yet; they are kept as records.
+                newest = min(tally.evicted_requests, MAX_REQUESTS)
+                tally.requests.extend(self._calls(newest, row[1:], session_id, correlation_id))
         for operation in under_way:
             if operation.end_ns is not None:
                 ended(operation, (tally,))
@@ -150,9 +149,10 @@ class Look:
         for writer, body in self._db.execute(
             f"""
             SELECT writer, body FROM {_OPEN}
-            AND (?1 IS NULL OR session_id = ?1) AND (?2 IS NULL OR correlation_id = ?2) ORDER BY start_ns, id
+            AND (:session IS NULL OR session_id = :session) AND (:request IS NULL OR correlation_id = :request)
+            ORDER BY start_ns, id
             """,  # noqa: S608 - of our own texts
-            (session_id and as_stored(session_id), correlation_id and as_stored(correlation_id)),
+            {"session": session_id and as_stored(session_id), "request": correlation_id and as_stored(correlation_id)},
         ).fetchall():
             operation = cast("Operation", self._record(body))
             lives, seen_ns = self._life(writer)

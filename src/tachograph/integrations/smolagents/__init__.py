@@ -28,7 +28,7 @@ def install(hooks: Hooks) -> None:
     hooks.install(Probe(base, "_finalize_step", began=agent.step_finalized))
     hooks.install(Probe(base, "_generate_planning_step", began=agent.plan_began))
     hooks.install(Probe(framework.ToolCallingAgent, "process_tool_calls", began=tool.calls_asked))
-    hooks.install(Probe(framework.ToolCallingAgent, "execute_tool_call", began=tool.requested, ended=tool.answered))
+    hooks.install(Probe(framework.ToolCallingAgent, "execute_tool_call", began=tool.requested, failed=tool.refused))
     hooks.install_family(models.Model, model.METHODS, model.probe)
     hooks.install_family(
         tools.BaseTool, ("__call__",), partial(tool.probe, capturing=hooks.recorder.capturing is not None)

@@ -55,7 +55,7 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
         facts[names.SWITCH_REASON] = "delegated to managed agent"
     if above is not None:
         facts[names.STEP] = above.steps + 1
-    tool.ran(call)
+    tool.reached(above)
     return Start(
         "agent",
         shown_name(agent),

@@ -213,7 +213,7 @@ def _are_arguments(table: dict[Any, Any], keys: list[Any]) -> bool:
 def refused(call: Call, capturing: Capturing) -> Content:
     """Arguments of a call that never ran, as the model asked for it."""
     content = Content()
-    content.put(names.TOOL_ARGUMENTS, _object(call.data.arguments, "input", capturing))
+    content.put(names.TOOL_ARGUMENTS, _object(call.argument(1, "arguments"), "input", capturing))
     return content
 
 

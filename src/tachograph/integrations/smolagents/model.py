@@ -110,8 +110,14 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     }
     if streaming:
         facts[names.REQUEST_STREAM] = True
-    _add_server(facts, model)
-    _add_parameters(facts, _held(model, "kwargs"))
+    # What it holds itself: a property of the program's may make a client, or fail, and is not run for this.
+    held = getattr(model, "__dict__", None)
+    if type(held) is dict:
+        if "client" in held or "api_base" in held:
+            _add_server(facts, held)
+        given = held.get("kwargs")
+        if type(given) is dict:
+            _add_parameters(facts, given)
     _add_parameters(facts, call.kwargs)
     name = asked or type(model).__name__
     capturing = call.recorder.capturing
@@ -276,10 +282,10 @@ def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
     return "smolagents", False
 
 
-def _add_server(facts: Facts, model: Any) -> None:
-    url = getattr(_held(model, "client"), "base_url", None)
+def _add_server(facts: Facts, held: dict[str, Any]) -> None:
+    url = getattr(held.get("client"), "base_url", None)
     if url is None:
-        url = _held(model, "api_base")
+        url = held.get("api_base")
     if url is None:
         return
     # A client's own URL type is not for us to convert; httpx, which most of them use, has host and port.
@@ -292,15 +298,7 @@ def _add_server(facts: Facts, model: Any) -> None:
         facts[names.SERVER_PORT] = port if type(port) is int else 443
 
 
-def _held(model: Any, name: str) -> Any:
-    """What a model holds itself: a property of the program's may make a client, or fail, and is not run for this."""
-    attributes = getattr(model, "__dict__", None)
-    return attributes.get(name) if type(attributes) is dict else None
-
-
-def _add_parameters(facts: Facts, given: Any) -> None:
-    if type(given) is not dict:
-        return
+def _add_parameters(facts: Facts, given: dict[Any, Any]) -> None:
     for key, value in given.items():
         if type(key) is str and key in _PARAMETERS:
             name, kind = _PARAMETERS[key]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smolagents.default_tools import UserInputTool
 from smolagents.local_python_executor import PythonExecutor
@@ -14,7 +15,7 @@ from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
 from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_of
 from tachograph.live import Start
-from tachograph.probes import Note, Probe
+from tachograph.probes import Kept, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +61,7 @@ def tool_began(call: Call) -> Start | None:
     facts: Facts = {
         names.TOOL_NAME: name,
         names.TOOL_TYPE: "function",
-        names.TOOL_CALL_ID: ran(call),
+        names.TOOL_CALL_ID: reached(run),
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
     }
@@ -94,16 +95,21 @@ def _has(run: Run | None, tool: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------------ asked for by a model
-class Request:
-    """One tool call a model asked for. ``ran`` once the tool, or the managed agent, was reached."""
+class Request(NamedTuple):
+    """One tool call a model asked for."""
 
-    __slots__ = ("arguments", "call_id", "name", "ran")
+    run: Run | None
+    name: Any
+    call_id: str | None
 
-    def __init__(self, name: Any, call_id: str | None, arguments: Any = None) -> None:
-        self.arguments = arguments
-        self.name = name
-        self.call_id = call_id
-        self.ran = False
+
+class _Reaching(threading.local):
+    """What is asked for in this thread until its tool, or the managed agent, is reached: in the same thread."""
+
+    request: Request | None = None
+
+
+_reaching = _Reaching()
 
 
 def calls_asked(call: Call) -> None:
@@ -115,7 +121,7 @@ def calls_asked(call: Call) -> None:
         run.asked = [(part.function.name, part.function.arguments, part.id) for part in known]
 
 
-def requested(call: Call) -> Note:
+def requested(call: Call) -> Kept:
     """``execute_tool_call``: a tool or managed agent is about to be called, if it exists and the arguments fit."""
     name, arguments = call.argument(0, "tool_name"), call.argument(1, "arguments")
     run = run_of(call.run)
@@ -128,28 +134,27 @@ def requested(call: Call) -> Note:
     else:
         match = next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
     call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
-    return Note(Request(name, call_id, arguments))
+    _reaching.request = request = Request(run, name, call_id)
+    return Kept(request)
 
 
 def _empty(arguments: Any) -> bool:
     return arguments is None or (type(arguments) in (str, dict, list) and not arguments)
 
 
-def ran(call: Call) -> str | None:
-    """What was asked for is being called; gives the id of the request."""
-    note = call.note
-    if not isinstance(note, Request) or note.ran:
-        return None
-    note.ran = True
-    return note.call_id
+def reached(run: Run | None) -> str | None:
+    """What was asked for is being called, in a run; gives the id of the request."""
+    request, _reaching.request = _reaching.request, None
+    return None if request is None or request.run is not run else request.call_id
 
 
-def answered(call: Call) -> None:
-    """``execute_tool_call`` is over. A call that failed before it reached its tool was refused."""
+def refused(call: Call) -> None:
+    """``execute_tool_call`` failed. If it did so before it reached its tool, the call was refused."""
     request: Request = call.data
-    if call.error is None or request.ran:
+    if _reaching.request is not request:
         return
-    run = run_of(call.run)
+    _reaching.request = None
+    run = request.run
     name = request.name if type(request.name) is str and request.name else "unnamed"
     facts: Facts = {
         names.TOOL_NAME: name[:100],
