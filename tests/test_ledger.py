@@ -32,6 +32,7 @@ from support.records import (
 from tachograph import names
 from tachograph.ledger import Ledger
 from tachograph.records import Operation
+from tachograph.tap import Tap
 from tachograph.views.session import SessionMetrics
 
 if TYPE_CHECKING:
@@ -243,6 +244,29 @@ def in_time(work: Callable[[], object]) -> None:
     thread.join(30)
     assert not thread.is_alive(), "deadlock"
     assert failures == []
+
+
+def test_what_waits_to_be_counted_is_bounded_and_is_counted_when_somebody_reads() -> None:
+    """Where nobody reads, some thousand records wait and no more; whoever reads sees all of them, each once."""
+    ledger, most = Ledger(max_records=10), 0
+    for number in range(5_000):
+        ledger.apply(operation(number, at=number))
+        most = max(most, len(ledger._inbox))
+    assert 64 < most <= 2_048
+    assert (5_000, 0) == (ledger.total().total_requests, len(ledger._inbox))
+
+
+def test_one_that_is_written_down_waits_less() -> None:
+    """A tap reads along: what it is given in batches does not wait for thousands."""
+    ledger, tap = Ledger(), Tap(1_000, lambda: None, lambda: None, 500)
+    ledger.tap(tap)
+    for number in range(100):
+        ledger.apply(operation(number, at=number))
+    assert len(tap) >= 64
+    ledger.untap(tap)
+    for number in range(100, 200):
+        ledger.apply(operation(number, at=number))
+    assert (100, 200) == (len(ledger._inbox), ledger.total().total_requests)
 
 
 def test_a_record_that_comes_in_the_middle_of_a_fold_is_kept() -> None:

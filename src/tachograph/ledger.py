@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from tachograph.tap import Tap
     from tachograph.views.audit import Entry
 
+_MAX_WAITING: Final = 2_048
+"""Records that wait for a reader to be counted; some milliseconds of its work."""
+
 _BATCH: Final = 64
-"""Records folded together, about half a millisecond of work."""
+"""Records counted together where they came, when more would wait; a fraction of a millisecond of work."""
 
 
 class Ledger:
@@ -75,6 +78,7 @@ class Ledger:
         self._clock = clock
         self._under_way = UnderWay()
         self._tap: Tap | None = None
+        self._most = _MAX_WAITING
         self.tapped = False
         """Whether somebody writes down what is kept, and so wants to be told of what begins too."""
         self.after_fork()
@@ -106,11 +110,11 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------- writing
     def apply(self, record: Record) -> None:
         """Take a record in. Repeats of an ended operation or of an event change nothing."""
-        # Folded with others, when somebody reads or enough have come: together they cost half.
+        # No work for a reader who is not there: folded when somebody reads, or with others when too many have come.
         self._inbox.append(record)
-        if len(self._inbox) >= _BATCH and self._lock.acquire(blocking=False):
+        if len(self._inbox) >= self._most and self._lock.acquire(blocking=False):
             try:
-                self._fold()
+                self._fold(self._most - _BATCH)
             finally:
                 self._lock.release()
         tap = self._tap
@@ -128,12 +132,14 @@ class Ledger:
         """Give a tap each record that is kept from now on, once."""
         with self._reading():
             self._tap, self.tapped = tap, True
+            self._most = _BATCH  # it is a reader
 
     def untap(self, tap: Tap) -> None:
         """Give it no more; where another has taken its place, that one stays."""
         with self._reading():
             if self._tap is tap:
                 self._tap, self.tapped = None, False
+                self._most = _MAX_WAITING
 
     @property
     def held(self) -> bool:
@@ -154,12 +160,13 @@ class Ledger:
         """
         self._under_way.attend(under_way)
 
-    def _fold(self) -> None:
+    def _fold(self, leave: int = 0) -> None:
+        """Count what waits, all but the newest ``leave``."""
         if self._folding:
             return
         self._folding, self._holder = True, threading.get_ident()
         try:
-            while self._inbox:
+            while len(self._inbox) > leave:
                 record = self._inbox.popleft()
                 self._guard(self._event if isinstance(record, Event) else self._operation, record)
         finally:

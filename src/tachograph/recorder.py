@@ -97,6 +97,7 @@ class Recorder:
         self.attendance = Attendance()
         self.carried: dict[str, Callable[[str, Mapping[str, Any], Scope | None], object]] = {}
         self._ready = False
+        self._newest_trace: tuple[int, str] = 0, ""
         ledger.attend(self.under_way)
         self._sighted: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
@@ -202,7 +203,10 @@ class Recorder:
         if started is None or span_id is None or span_id == around_id:
             # No SDK is at work: the API hands the surrounding span back, or an empty one.
             return None, record.with_ids(os.urandom(8).hex(), None), False
-        return span, record.with_ids(span_id, format_trace_id(started.trace_id)), started.trace_flags.sampled
+        trace_id, text = self._newest_trace
+        if trace_id != started.trace_id:  # else its operations share a text
+            trace_id, text = self._newest_trace = started.trace_id, format_trace_id(started.trace_id)
+        return span, record.with_ids(span_id, text), started.trace_flags.sampled
 
     def end(
         self,

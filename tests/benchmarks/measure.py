@@ -1,12 +1,13 @@
 """What recording costs: ratios of medians from interleaved rounds, in one run.
 
-    python tests/benchmarks/measure.py [step] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [bus] [--rounds 60]
+    python tests/benchmarks/measure.py [step] [unread] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [bus] [--rounds 60]
 
 Every mode (see `programs.py`) is a process of its own that is asked in turn, so that whatever else the machine does
 falls on all of them. Without names everything is measured. OpenInference's package is measured where it is installed.
 
 - step: CPU time on the program's thread for each step of an agent (one model call, one tool call), beyond the program
   alone, against the same spans and metrics written by hand.
+- unread: the same when more has come than waits to be read: points and counting are then the program's thread's.
 - whole: the same for the whole process, its exporting thread and a reader that collects every 200 steps included.
 - scaling: step 200 against step 10, replayed without the framework's own work.
 - chunk: each chunk of a stream, against a hand-written pass-through iterator that looks for the same, and against one
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("PYTHONHASHSEED", "0")
 STEPS, CHUNKS, WARM_UP, STARTS = 20, 2_000, 3, 6
+UNREAD = 1_500
 STORED, BATCH = 100_000, 500
 ALL_MODES = ("none", "handwritten", "tachograph", "openinference")
 
@@ -57,6 +59,11 @@ def worker(mode: str, what: str) -> None:
         began = time.thread_time()
         program.run(STEPS)
         return (time.thread_time() - began) / STEPS
+
+    def unread() -> float:
+        while program.runs * STEPS < UNREAD:
+            program.run(STEPS)
+        return step()
 
     def whole() -> float:
         began = time.process_time()
@@ -149,7 +156,10 @@ def _in_turn(what: str, modes: tuple[str, ...], rounds: int) -> dict[str, list[f
 
 def modes_here(*wanted: str) -> tuple[str, ...]:
     """The modes that can be measured in this environment."""
-    rival = importlib.util.find_spec("openinference") is not None
+    try:
+        rival = importlib.util.find_spec("openinference.instrumentation.smolagents") is not None
+    except ModuleNotFoundError:  # nothing of it is here
+        rival = False
     return tuple(mode for mode in wanted if mode != "openinference" or rival)
 
 
@@ -158,9 +168,9 @@ def row(what: str, mode: str, figure: str, ratio: str = "") -> None:
     print(f"{what:34} {mode:14} {figure:>12} {ratio:>20}", flush=True)
 
 
-def beyond(what: str, title: str, rounds: int) -> None:
+def beyond(what: str, title: str, rounds: int, modes: tuple[str, ...] = ALL_MODES) -> None:
     """What each mode adds to the program alone, against what writing by hand adds."""
-    took = medians(what, modes_here(*ALL_MODES), rounds)
+    took = medians(what, modes_here(*modes), rounds)
     floor = took["handwritten"] - took["none"]
     for mode, value in took.items():
         if mode != "none":
@@ -171,6 +181,11 @@ def beyond(what: str, title: str, rounds: int) -> None:
 def step(rounds: int) -> None:
     """Each agent step, on the program's thread."""
     beyond("step", "agent step, program's thread", rounds)
+
+
+def unread(rounds: int) -> None:
+    """Each agent step, where nobody reads what has come."""
+    beyond("unread", "agent step, nobody ever reads", rounds, ("none", "handwritten", "tachograph"))
 
 
 def whole(rounds: int) -> None:
@@ -326,7 +341,7 @@ def bus(rounds: int) -> None:
 
 
 MEASURES: dict[str, Callable[[int], None]] = {
-    measure.__name__: measure for measure in (step, whole, scaling, chunk, slow, kept, store, read, bus)
+    measure.__name__: measure for measure in (step, unread, whole, scaling, chunk, slow, kept, store, read, bus)
 }
 
 

@@ -118,7 +118,7 @@ class Program:
     """An agent, its model and its tools."""
 
     def __init__(self) -> None:
-        self.model, lookup = FakeModel(), Lookup()
+        self.model, lookup, self.runs = FakeModel(), Lookup(), 0
         self.replay = Replay(self.model, lookup)
         tools = [lookup, self.replay]
         self.agent = ToolCallingAgent(
@@ -127,6 +127,7 @@ class Program:
 
     def run(self, steps: int) -> None:
         """One run of so many steps and the answer."""
+        self.runs += 1
         self.model.steps, self.model.calls = steps, 0
         if self.agent.run("go") != "done":
             raise AssertionError

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from smolagents.models import ChatMessageStreamDelta, Model
+from smolagents.models import ChatMessageStreamDelta
 
 from tachograph import names
 from tachograph.facts import TOO_MANY
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import overlooked, owner_of, run_of
+from tachograph.integrations.smolagents.run import overlooked, run_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -72,8 +72,8 @@ def probe(owner: type, attribute: str) -> Probe:
 def duck_typed(model: Any) -> Iterator[Probe]:
     """Probes for methods overlooked so far: an agent takes anything that has ``generate``."""
     for attribute in METHODS:
-        owner = owner_of(model, attribute)
-        if owner is not None and overlooked(owner, attribute, Model):
+        owner = overlooked(model, attribute)
+        if owner is not None:
             yield probe(owner, attribute)
 
 

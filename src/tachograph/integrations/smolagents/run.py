@@ -50,12 +50,13 @@ def owner_of(thing: Any, attribute: str) -> type | None:
     return None
 
 
-def overlooked(owner: type, attribute: str, family: type) -> bool:
-    """Whether a method is not hooked with its family.
+def overlooked(thing: Any, attribute: str) -> type | None:
+    """The class that a method of ``thing`` comes from, where it is not hooked.
 
-    It is of none, or of a class whose ancestor tells nobody of its subclasses, or it was put there later.
+    It is of no family, or of a class whose ancestor tells nobody of its subclasses, or it was put there later.
     """
-    return not issubclass(owner, family) or type(vars(owner)[attribute]) is not StandIn
+    owner = owner_of(thing, attribute)
+    return None if owner is None or type(vars(owner)[attribute]) is StandIn else owner
 
 
 def shown_name(agent: Any) -> str:

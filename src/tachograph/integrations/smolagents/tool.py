@@ -6,7 +6,6 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smolagents.default_tools import UserInputTool
-from smolagents.local_python_executor import PythonExecutor
 from smolagents.remote_executors import RemotePythonExecutor
 from smolagents.tools import BaseTool
 
@@ -32,8 +31,8 @@ def probe(owner: type, attribute: str, *, capturing: bool) -> Probe:
 def mixed_in(tools: Any, *, capturing: bool) -> Iterator[Probe]:
     """Probes for tools whose ``__call__`` comes from a class that is no tool, or was overlooked."""
     for tool in tools.values() if isinstance(tools, dict) else ():
-        owner = owner_of(tool, "__call__")
-        if owner is not None and overlooked(owner, "__call__", BaseTool):
+        owner = overlooked(tool, "__call__")
+        if owner is not None:
             if issubclass(owner, BaseTool):
                 yield probe(owner, "__call__", capturing=capturing)
             else:
@@ -175,8 +174,8 @@ def code_probe(owner: type, attribute: str) -> Probe:
 
 def duck_typed_executor(executor: Any) -> Iterator[Probe]:
     """Probes for an executor that is no ``PythonExecutor``, or was overlooked."""
-    owner = None if executor is None else owner_of(executor, "__call__")
-    if owner is not None and overlooked(owner, "__call__", PythonExecutor):
+    owner = overlooked(executor, "__call__")
+    if owner is not None:
         yield code_probe(owner, "__call__")
 
 
