@@ -1,6 +1,6 @@
 """What recording costs: ratios of medians from interleaved rounds, in one run.
 
-    python tests/benchmarks/measure.py [step] [unread] [whole] [scaling] [chunk] [slow] [kept] [store] [read] [bus] [--rounds 60]
+    python tests/benchmarks/measure.py [WHAT ...] [--rounds 60]
 
 Every mode (see `programs.py`) is a process of its own that is asked in turn, so that whatever else the machine does
 falls on all of them. Without names everything is measured. OpenInference's package is measured where it is installed.
@@ -61,8 +61,7 @@ def worker(mode: str, what: str) -> None:
         return (time.thread_time() - began) / STEPS
 
     def unread() -> float:
-        while program.runs * STEPS < UNREAD:
-            program.run(STEPS)
+        program.run_until(UNREAD // STEPS, STEPS)
         return step()
 
     def whole() -> float:

@@ -132,6 +132,11 @@ class Program:
         if self.agent.run("go") != "done":
             raise AssertionError
 
+    def run_until(self, runs: int, steps: int) -> None:
+        """As many runs as there are to be in all."""
+        while self.runs < runs:
+            self.run(steps)
+
     def stream(self, chunks: int) -> None:
         """One streamed model call, consumed."""
         self.model.chunks = chunks
