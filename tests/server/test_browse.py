@@ -88,6 +88,26 @@ def test_unknown_session(client):
     assert "<b>" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["/sessions", "/session", "/<b>", "/events/metrics/"])
+def test_an_address_that_there_is_not(client, path):
+    """Who looks gets a page that names it and leads back; a program gets the same as JSON, and where to look."""
+    page, answer = client.get(path, headers={"Accept": "text/html"}), client.get(path)
+
+    assert (404, 404) == (page.status_code, answer.status_code)
+    assert "there is nothing here" in page.text
+    assert "<b>" not in page.text
+    assert 'href="/"' in page.text
+    assert {"detail": f"{path!r}: there is nothing here; /openapi.json lists what there is"} == answer.json()
+
+
+def test_an_address_that_is_for_something_else(client):
+    """So is one that takes other requests, and the answer says which."""
+    answer = client.post("/totals")
+
+    assert (405, "GET") == (answer.status_code, answer.headers["Allow"])
+    assert "'/totals' is not for POST" in answer.json()["detail"]
+
+
 def test_what_cannot_be_read(tmp_path):
     """Where the store cannot be read the page says why, and that it is not the page's fault."""
     written(tmp_path / "s.db")

@@ -82,6 +82,8 @@ def create_app(
         telemetry=_UNSEEN,
         exception_handlers={
             RequestValidationError: _not_understood,
+            404: browse.nowhere,
+            405: browse.nowhere,
             Exception: _failed,
             **dict.fromkeys(UNREADABLE, _unreadable),
         },

@@ -64,7 +64,7 @@ class Admission:
             refusal = None if path in OPEN_PATHS else self._refusal(scope, path)
             if refusal is not None:
                 status, detail = refusal
-                if status == _TOKEN and _looking(scope):
+                if status == _TOKEN and looking(scope):
                     await _to_login(scope)(scope, receive, send)
                     return
                 headers = {"WWW-Authenticate": "Bearer"} if status == _TOKEN else None  # as RFC 9110 says
@@ -147,8 +147,8 @@ def _name(host: str) -> str:
 _TOKEN: Final = 401
 
 
-def _looking(scope: Scope) -> bool:
-    """Whether somebody looks with a browser, who is to be asked for the token and not told of a header."""
+def looking(scope: Scope) -> bool:
+    """Whether somebody looks with a browser, who is to be shown pages."""
     headers = Headers(scope=scope)
     return scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "")
 

@@ -5,7 +5,7 @@ stands in it, so that whatever an agent recorded stays text.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -13,9 +13,12 @@ from starlette.responses import RedirectResponse, Response
 from tachograph.pages import approvals, audit, session, sessions, totals
 from tachograph.pages.frame import Frame, Links, frame
 from tachograph.pages.markup import ASSETS, asset, asset_version, render
-from tachograph.server.answers import UNREADABLE
-from tachograph.server.auth import ASSETS_PATH, COOKIE
+from tachograph.server.answers import UNREADABLE, problem
+from tachograph.server.auth import ASSETS_PATH, COOKIE, looking
 from tachograph.server.questions import REST, Asked, SessionId
+
+if TYPE_CHECKING:
+    from starlette.exceptions import HTTPException
 
 router: Final = APIRouter(include_in_schema=False)
 
@@ -57,6 +60,17 @@ def _page(request: Request, source: Any, section: str, make: Callable[[Frame], s
 
 def _problem(request: Request, status: int, title: str, detail: str) -> Response:
     return shown(render("problem.html", links=links(request), title=title, detail=detail), status)
+
+
+async def nowhere(request: Request, error: Exception) -> Response:
+    """What an address gets that there is not, or that is for something else: a page for who looks, else JSON."""
+    refused = cast("HTTPException", error)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))[:200]
+    missing = refused.status_code == 404  # noqa: PLR2004 - as everybody knows it
+    detail = f"{path!r}: there is nothing here" if missing else f"{path!r} is not for {request.method}"
+    if looking(request.scope):
+        return _problem(request, refused.status_code, "Nothing there", detail)
+    return problem(refused.status_code, f"{detail}; /openapi.json lists what there is", refused.headers)
 
 
 @router.get("/")
