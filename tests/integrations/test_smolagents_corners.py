@@ -280,6 +280,19 @@ class TestShapes:
 
         assert used(recorded.ledger.total()) == {"mixed": (1, 100, 10)}
 
+    @pytest.mark.parametrize("kind", [staticmethod, classmethod])
+    def test_generate_that_knows_no_object(self, recorded: Capture, kind: Any) -> None:
+        """A static method, or one of the class, is tabulated by the model's class, as it cannot know a model's name."""
+
+        class Fixed(Model):
+            generate = kind(lambda *args, **_: ScriptedModel(answer()).generate(args))
+
+        agent = caller(name="agent")
+        agent.model = Fixed(model_id="unknown to it")
+        agent.run("go")
+
+        assert used(recorded.ledger.total()) == {"Fixed": (1, 100, 10)}
+
     def test_tool_of_a_mixin(self, recorded: Capture) -> None:
         """A tool that has ``__call__`` from a class that is no tool is recorded when an agent has it."""
 

@@ -98,8 +98,11 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     if call.inside is not None and call.inside.kind == "model":
         return None
     model = call.instance
+    kind: type = type(model)
+    if model is None or issubclass(kind, type):  # a static method or one of the class
+        model = kind = call.owner if model is None else model
     asked = model_id(model)
-    provider, in_process = _provider(model, asked)
+    provider, in_process = _provider(kind, asked)
     run = run_of(call.run)
     facts: Facts = {
         names.REQUEST_MODEL: asked,
@@ -119,7 +122,7 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
         if type(given) is dict:
             _add_parameters(facts, given)
     _add_parameters(facts, call.kwargs)
-    name = asked or type(model).__name__
+    name = asked or kind.__name__
     capturing = call.recorder.capturing
     said = content.Said(capturing.limit) if streaming and capturing is not None else None
     return Start(
@@ -272,8 +275,8 @@ def _length(value: Any) -> int | None:
     return len(value) if type(value) in (list, tuple) else None
 
 
-def _provider(model: Any, asked: str | None) -> tuple[str, bool]:
-    for ancestor in type(model).__mro__:
+def _provider(kind: type, asked: str | None) -> tuple[str, bool]:
+    for ancestor in kind.__mro__:
         if ancestor.__name__ in _PROVIDERS:
             provider, in_process = _PROVIDERS[ancestor.__name__]
             if provider == "litellm" and asked and "/" in asked:
