@@ -23,8 +23,9 @@ from opentelemetry.context import attach, detach, get_current, get_value, set_va
 from support import hosts
 from tachograph import runtime
 from tachograph.context import current
+from tachograph.drive import Watch
 from tachograph.live import Start
-from tachograph.probes import Call, Carry, Note, Probe, descendants, when_imported
+from tachograph.probes import Call, Carry, Glance, Note, Probe, descendants, when_imported
 from tachograph.testing import capture
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _quick_collections() -> Iterator[None]:
 
 
 # ------------------------------------------------------------------------------------------- not to be told apart
-PROBINGS: dict[str, Callable[[Any, str], Probe]] = {
+PROBINGS: dict[str, Callable[[Any, str], Probe | Glance]] = {
     "operation": lambda owner, attribute: Probe(owner, attribute, began=begin, ended=lambda _: {}, item=nothing),
     "agent": lambda owner, attribute: Probe(
         owner, attribute, began=lambda _: Start("agent", "probed", deferred=True), ended=nothing
@@ -68,6 +69,8 @@ PROBINGS: dict[str, Callable[[Any, str], Probe]] = {
     "note": lambda owner, attribute: Probe(owner, attribute, began=lambda _: Note(object()), ended=nothing),
     "facts only": lambda owner, attribute: Probe(owner, attribute, ended=nothing, item=nothing),
     "nothing": lambda owner, attribute: Probe(owner, attribute, began=nothing, ended=nothing, item=nothing),
+    "glance": lambda owner, attribute: Glance(owner, attribute, nothing),
+    "glance that watches": lambda owner, attribute: Glance(owner, attribute, lambda *_: Watch()),
 }
 
 
@@ -725,6 +728,71 @@ def test_what_a_call_was_given_is_found_however_it_was_passed(captured: Capture)
     Host.run(host, 1)
 
     assert [(1, "default", True), (1, 2, True), (1, 2, True), (1, "default", True)] == found
+
+
+def test_a_glance_sees_each_call_before_it_is_made(captured: Capture) -> None:
+    """It is given the instance and the arguments, before the call; what it gives hears of a failure; no operation."""
+
+    class Host:
+        def run(self, first: Any, *, second: Any = None) -> str:
+            seen.append("made")
+            if second is not None:
+                raise second
+            return "ran"
+
+    class Failures(Watch):
+        def failed(self, error: BaseException) -> None:
+            seen.append(error)
+
+    def look(recorder: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch:
+        seen.append((recorder is captured.runtime.recorder, instance is host, args, kwargs))
+        return Failures()
+
+    seen: list[Any] = []
+    host, no = Host(), OSError("no")
+    captured.runtime.hooks.install(Glance(Host, "run", look))
+
+    assert "ran" == host.run(1)
+    with pytest.raises(OSError, match="no"):
+        host.run(2, second=no)
+    assert [(True, True, (1,), {}), "made", (True, True, (2,), {"second": no}), "made", no] == seen
+    assert () == captured.spans
+
+
+def test_a_glance_that_fails_is_counted_by_its_own_name() -> None:
+    """A look that raises changes nothing for the host, and the failure says which look it was."""
+
+    class Host:
+        def run(self) -> str:
+            return "ran"
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("ours")
+
+    with capture(strict=False) as captured:
+        captured.runtime.hooks.install(Glance(Host, "run", broken))
+
+        assert "ran" == Host().run()
+        assert {f"{test_a_glance_that_fails_is_counted_by_its_own_name.__name__}.<locals>.broken": 1} == (
+            captured.runtime.guard.swallowed()
+        )
+
+
+def test_a_glance_under_a_patch_of_others_is_without_effect_once_taken_off(captured: Capture) -> None:
+    """What the program has put over ours stays, and ours looks at nothing any more."""
+
+    class Host:
+        def run(self) -> str:
+            return "ran"
+
+    seen: list[Any] = []
+    captured.runtime.hooks.install(Glance(Host, "run", lambda *given: seen.append(given)))
+    ours = Host.run
+    Host.run = lambda self: f"<{ours(self)}>"  # type: ignore[method-assign]
+    captured.runtime.hooks.uninstall()
+
+    assert "<ran>" == Host().run()
+    assert [] == seen
 
 
 def test_a_note_reaches_the_probes_inside_and_nobody_else(captured: Capture) -> None:

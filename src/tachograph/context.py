@@ -7,6 +7,7 @@ carries that context (tasks, copied contexts, instrumented executors) and a toke
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import uuid
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -138,7 +139,7 @@ def handing_on(scope: Scope, context: Context) -> Context:
 
 def new_id() -> str:
     """A fresh id: 32 hex digits."""
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def clean_id(value: object) -> str | None:

@@ -88,7 +88,7 @@ def drive(
     except BaseException as error:
         guard(watch.failed, error)
         raise
-    return guard(watch.returned, result, default=result)
+    return result if (returned := watch.returned) is None else guard(returned, result, default=result)
 
 
 class Watch:
@@ -100,10 +100,8 @@ class Watch:
 
     token: Any = None
     left: Context | None = None
+    returned: Callable[[Any], Any] | None = None
+    """Given the result, it gives what the caller is to have, which looks the same."""
 
     def failed(self, error: BaseException) -> None:
         """It raised."""
-
-    def returned(self, result: Any) -> Any:
-        """It gave this; gives what the caller is to have, which looks the same."""
-        return result

@@ -98,12 +98,6 @@ class Note(NamedTuple):
     data: Any
 
 
-class Kept(NamedTuple):
-    """For the end of this call, and nobody inside it: what it is about. No operation of its own."""
-
-    data: Any
-
-
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What to find out about one callable.
@@ -111,11 +105,10 @@ class Probe:
     Args:
         owner: class or module that has it.
         attribute: its name there.
-        began: called before it; gives a :class:`Start` to begin an operation, a :class:`Note`, a :class:`Kept`, or
-            None if there is nothing to find out of this call.
+        began: called before it; gives a :class:`Start` to begin an operation, a :class:`Note`, or None if there is
+            nothing to find out of this call.
         ended: called when it is over, however it ended (``call.error``); gives the facts to add to the operation
             begun, or else to the one it was called in.
-        failed: called when it has raised, in the place of ``ended``, of a call whose result says nothing.
         item: called with each thing a streamed result yields.
         skip: whether such a thing has nothing to say to ``item``, found out at a fraction of the cost. Not asked where
             content is captured. Where it fails ``item`` is called, which is to ask it too: so the failure is counted.
@@ -124,11 +117,33 @@ class Probe:
 
     owner: Any
     attribute: str
-    began: Callable[[Call], Start | Note | Kept | None] | None = None
+    began: Callable[[Call], Start | Note | None] | None = None
     ended: Callable[[Call], Facts | None] | None = None
-    failed: Callable[[Call], Facts | None] | None = None
     item: Callable[[Call, Any], None] | None = None
     skip: Callable[[Any], bool] | None = None
+    optional: bool = False
+
+    @property
+    def label(self) -> str:
+        """``module.Class.method``, for people."""
+        return _label(self.owner, self.attribute)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A look at each call of a callable before it is made, at a fraction of the cost of a :class:`Probe`.
+
+    Args:
+        owner: class or module that has it.
+        attribute: its name there.
+        look: given the recorder, the instance and the arguments; gives what is to watch the call, or None. What is
+            around, it finds out itself (:func:`tachograph.context.current`).
+        optional: its absence is no news.
+    """
+
+    owner: Any
+    attribute: str
+    look: Callable[[Recorder, Any, tuple[Any, ...], dict[str, Any]], Watch | None]
     optional: bool = False
 
     @property
@@ -198,7 +213,7 @@ class _Driver:
     def over(self, call: Call, error: BaseException | None, result: Any = None) -> None:
         """The call is over, and what came of it has been worked off."""
         call.result, call.error = result, error
-        ended = self._probe.ended if error is None else self._probe.failed or self._probe.ended
+        ended = self._probe.ended
         facts = None if ended is None else self._guard(ended, call)
         if call.live is not None:
             error = call.error  # the probe may have put another in its place
@@ -274,7 +289,7 @@ class Hooks:
         """A child process: another thread may have held the lock."""
         self._lock = threading.RLock()
 
-    def install(self, probe: Probe | Carry) -> None:
+    def install(self, probe: Probe | Glance | Carry) -> None:
         """Hook a callable, unless it is hooked already. What its owner only inherits is hooked where it is."""
         if not self._is_patched(probe.owner, probe.attribute):
             with self._lock:  # several threads may be the first
@@ -287,7 +302,7 @@ class Hooks:
         patch = self._patched.get(owner, {}).get(attribute)
         return patch is not None and patch() is not None
 
-    def _install(self, probe: Probe | Carry) -> None:
+    def _install(self, probe: Probe | Glance | Carry) -> None:
         owner, attribute = probe.owner, probe.attribute
         try:
             original = vars(owner)[attribute]
@@ -295,9 +310,10 @@ class Hooks:
             why = "not there: this version of the framework is built differently"
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
-        begin: Any = _Driver(probe, self).begin if isinstance(probe, Probe) else self._carrying
         try:
-            self._patch(owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, begin)))
+            self._patch(
+                owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, self._begin(probe)))
+            )
         except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
             self._row(
                 Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
@@ -324,6 +340,19 @@ class Hooks:
         announcement = _Announcement(__init_subclass__, vars(root).get("__init_subclass__"))
         if "__init_subclass__" not in self._patched.get(root, ()):
             self._patch(root, "__init_subclass__", announcement)
+
+    def _begin(self, probe: Probe | Glance | Carry) -> Callable[..., Watch | None]:
+        """What is done when the probed callable is called."""
+        if isinstance(probe, Probe):
+            return _Driver(probe, self).begin
+        if isinstance(probe, Carry):
+            return self._carrying
+        begin: Any = functools.partial(self._look, probe.look)
+        begin.__qualname__ = probe.look.__qualname__  # for the guard, to say what failed
+        return begin  # type: ignore[no-any-return]
+
+    def _look(self, look: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+        return look(self.recorder, instance, args, kwargs) if self.enabled else None
 
     def _carrying(self, *_: Any) -> _Carrying | None:
         return _Carrying(self.guard) if self.enabled else None

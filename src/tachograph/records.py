@@ -57,16 +57,23 @@ class Operation(NamedTuple):
         return tuple.__new__(Operation, (operation_id, *self[1:12], trace_id, *self[13:]))
 
     def over(
-        self,
-        end_ns: int,
-        outcome: Outcome,
-        error_type: str | None,
-        error_message: str | None,
-        attributes: Mapping[str, Any],
+        self, end_ns: int, outcome: Outcome, error: str | None, message: str | None, facts: Mapping[str, Any]
     ) -> Operation:
-        """The same operation, ended."""
-        # By position and past the named tuple's own constructor, as there is one of these for each operation.
-        ended = (*self[:6], end_ns, outcome, error_type, error_message, *self[10:14], attributes)
+        """The same operation, ended; where the clock was put back meanwhile, at its start.
+
+        Args:
+            end_ns: nanoseconds since the epoch.
+            outcome: how it ended.
+            error: the type of its error, if any.
+            message: what that said.
+            facts: its attributes now.
+        """
+        # Written out and past the named tuple's own constructor, as there is one of these for each operation.
+        id_, kind, name, session, request, start, _, _, _, _, run, above, trace, user, _ = self
+        end_ns = max(end_ns, start)
+        ended = (
+            id_, kind, name, session, request, start, end_ns, outcome, error, message, run, above, trace, user, facts
+        )  # fmt: skip
         return tuple.__new__(Operation, ended)
 
     @property

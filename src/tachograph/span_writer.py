@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tachograph.live import Start
     from tachograph.records import Operation
 
+_CLIENT, _INTERNAL = SpanKind.CLIENT, SpanKind.INTERNAL  # an enumeration is slow to give its members
+
 
 class SpanWriter:
     """Starts and ends spans. What it does may fail; it is the recorder that guards each.
@@ -47,7 +49,7 @@ class SpanWriter:
         return self._tracer().start_span(
             codec.span_name(record, refused=start.refused),
             base,
-            SpanKind.CLIENT if start.kind == "model" and not start.in_process else SpanKind.INTERNAL,
+            _CLIENT if start.kind == "model" and not start.in_process else _INTERNAL,
             codec.start_attributes(record, span_parent_id=around_id, refused=start.refused),
             start_time=record.start_ns,
             record_exception=False,
@@ -64,7 +66,7 @@ class SpanWriter:
         return self._tracer().start_span(
             codec.span_name(record),
             base,
-            SpanKind.CLIENT if record.kind == "model" else SpanKind.INTERNAL,
+            _CLIENT if record.kind == "model" else _INTERNAL,
             {**attributes, names.OPERATION_ID: record.id} if record.id else attributes,
             start_time=record.start_ns,
             record_exception=False,

@@ -555,6 +555,8 @@ NOT_ON_THE_PATH = {
     "tachograph.guard:of_a_signal": "likewise",
     "tachograph.probes:Carry.__init__": "start",
     "tachograph.probes:Carry.label": "start",
+    "tachograph.probes:Glance.__init__": "start",
+    "tachograph.probes:Glance.label": "start",
     "tachograph.probes:Hooks.__init__": "start",
     "tachograph.probes:Hooks.after_fork": "start, and in a child process",
     "tachograph.probes:Hooks.install_family": "start",
@@ -576,5 +578,4 @@ NOT_ON_THE_PATH = {
     "tachograph.recorder:Recorder.after_fork": "in a child process",
     "tachograph.recorder:Recorder.learn": "only where another process has decided",
     "tachograph.recorder:Recorder.prices": "start",
-    "tachograph.drive:Watch.returned": "every watch has its own",
 }

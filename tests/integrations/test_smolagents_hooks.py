@@ -18,7 +18,7 @@ from scripted_llm import Reply, ScriptedLLM
 from support.agents import Lookup, Say, ScriptedModel, answer, caller, code, coder
 from support.figures import ran, tree
 from tachograph import names
-from tachograph.probes import Carry, Hooks, Probe
+from tachograph.probes import Carry, Glance, Hooks, Probe
 from tachograph.testing import capture
 
 if TYPE_CHECKING:
@@ -170,11 +170,11 @@ ONLY_BY = {
 """Every hook, and what is wrong without it."""
 
 
-def hook_of(probe: Probe | Carry) -> str:
+def hook_of(probe: Probe | Glance | Carry) -> str:
     """A hook's name: the function that finds out, or what carries the context."""
     if isinstance(probe, Carry):
         return probe.attribute
-    function = probe.began or probe.ended
+    function = probe.look if isinstance(probe, Glance) else probe.began or probe.ended
     return f"{function.__module__.rsplit('.', 1)[-1]}.{function.__name__}"
 
 
@@ -185,7 +185,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[set[str], set[s
     left_out: set[str] = set()
     install = Hooks.install
 
-    def watched(self: Hooks, probe: Probe | Carry) -> None:
+    def watched(self: Hooks, probe: Probe | Glance | Carry) -> None:
         seen.add(hook_of(probe))
         if hook_of(probe) not in left_out:
             install(self, probe)

@@ -157,8 +157,7 @@ class Look:
             operation = cast("Operation", self._record(body))
             lives, seen_ns = self._life(writer)
             if not lives and operation.kind not in OUTLIVING:
-                end_ns = max(operation.start_ns, seen_ns)
-                operation = operation.over(end_ns, "lost", None, None, operation.attributes)
+                operation = operation.over(seen_ns, "lost", None, None, operation.attributes)
             found.append(operation)
         return found
 

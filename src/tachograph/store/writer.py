@@ -231,7 +231,7 @@ class Writer:
             with contextlib.suppress(ValueError):  # a damaged one cannot be told of, and is not to stop the others
                 begun = record_from_text(body)
                 if isinstance(begun, Operation):
-                    lost.append(begun.over(max(end_ns, begun.start_ns), "lost", None, None, begun.attributes))
+                    lost.append(begun.over(end_ns, "lost", None, None, begun.attributes))
         return lost
 
     # ------------------------------------------------------------------------------------------------ the database

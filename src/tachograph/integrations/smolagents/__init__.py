@@ -14,7 +14,7 @@ from smolagents import local_python_executor, models, tools, utils
 from smolagents.local_python_executor import PythonExecutor
 
 from tachograph.integrations.smolagents import agent, model, tool
-from tachograph.probes import Carry, Probe
+from tachograph.probes import Carry, Glance, Probe
 
 if TYPE_CHECKING:
     from tachograph.probes import Hooks
@@ -25,10 +25,10 @@ def install(hooks: Hooks) -> None:
     base = framework.MultiStepAgent
     hooks.install(Probe(base, "run", began=agent.run_began, ended=agent.run_ended))
     hooks.install(Probe(base, "__init__", ended=agent.made))
-    hooks.install(Probe(base, "_finalize_step", began=agent.step_finalized))
+    hooks.install(Glance(base, "_finalize_step", agent.step_finalized))
     hooks.install(Probe(base, "_generate_planning_step", began=agent.plan_began))
-    hooks.install(Probe(framework.ToolCallingAgent, "process_tool_calls", began=tool.calls_asked))
-    hooks.install(Probe(framework.ToolCallingAgent, "execute_tool_call", began=tool.requested, failed=tool.refused))
+    hooks.install(Glance(framework.ToolCallingAgent, "process_tool_calls", tool.calls_asked))
+    hooks.install(Glance(framework.ToolCallingAgent, "execute_tool_call", tool.requested))
     hooks.install_family(models.Model, model.METHODS, model.probe)
     hooks.install_family(
         tools.BaseTool, ("__call__",), partial(tool.probe, capturing=hooks.recorder.capturing is not None)

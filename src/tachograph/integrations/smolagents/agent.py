@@ -11,8 +11,8 @@ from smolagents.utils import AgentError, AgentMaxStepsError
 
 from tachograph import names
 from tachograph.integrations.smolagents import content, model, pauses, tool
-from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_of, shown_name
+from tachograph.integrations.smolagents.content import captured, taken
+from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_here, run_of, shown_name
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tachograph.live import Facts, Live
     from tachograph.probes import Call
+    from tachograph.recorder import Recorder
 
 _MAX_RECOVERED = 1_000
 _MAX_DESCRIPTION = 500
@@ -134,16 +135,16 @@ def _foreign_run_ended(call: Call) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ its steps
-def step_finalized(call: Call) -> None:
+def step_finalized(recorder: Recorder, agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """``_finalize_step``: called once for every step there is, before the callbacks that may raise."""
-    run = run_of(call.run)
-    if run is None or run.agent is not call.instance:
+    run = run_here()
+    if run is None or run.agent is not agent:
         return
-    step = call.argument(0, "memory_step")
+    step = args[0] if args else kwargs.get("memory_step")
     if isinstance(step, FinalAnswerStep):
         run.answered = True
-        if call.recorder.capturing is not None:
-            run.output = captured(call, content.final)
+        if recorder.capturing is not None:
+            run.output = taken(recorder, content.final, step.output)
     elif isinstance(step, ActionStep):
         error = step.error
         if isinstance(error, AgentMaxStepsError):
@@ -155,7 +156,7 @@ def step_finalized(call: Call) -> None:
             if len(run.recovered) < _MAX_RECOVERED:
                 run.recovered.append(type(error).__name__)
         else:
-            run.pending = _passing_through(call.instance)
+            run.pending = _passing_through(agent)
 
 
 def _passing_through(agent: Any) -> BaseException | None:

@@ -27,18 +27,24 @@ if TYPE_CHECKING:
 
     from tachograph.content import Capturing, Message
     from tachograph.probes import Call
+    from tachograph.recorder import Recorder
 
 # What an observation is to the model, although most providers are sent it as the user's words.
 _ROLES: Final = {"tool-call": "assistant", "tool-response": "tool"}
 _MAX_CALLS = 100
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 def captured(call: Call, take: Callable[[Call, Capturing], T]) -> T | None:
-    """What ``take`` finds. A value it cannot cope with costs the content, not the operation."""
-    capturing = call.recorder.capturing
-    return None if capturing is None else call.recorder.guard(take, call, capturing)
+    """What ``take`` finds of a call. A value it cannot cope with costs the content, not the operation."""
+    return taken(call.recorder, take, call)
+
+
+def taken(recorder: Recorder, take: Callable[[V, Capturing], T], value: V) -> T | None:
+    """Likewise of a value of the host."""
+    return None if recorder.capturing is None else recorder.guard(take, value, recorder.capturing)
 
 
 def _of(call: Call) -> Content:
@@ -210,10 +216,10 @@ def _are_arguments(table: dict[Any, Any], keys: list[Any]) -> bool:
     return len(table) <= len(keys) and all(type(key) is str and key in keys for key in table)
 
 
-def refused(call: Call, capturing: Capturing) -> Content:
+def refused(given: Any, capturing: Capturing) -> Content:
     """Arguments of a call that never ran, as the model asked for it."""
     content = Content()
-    content.put(names.TOOL_ARGUMENTS, _object(call.argument(1, "arguments"), "input", capturing))
+    content.put(names.TOOL_ARGUMENTS, _object(given, "input", capturing))
     return content
 
 
@@ -255,18 +261,14 @@ def task(call: Call, capturing: Capturing) -> Content:
     return content
 
 
-def final(call: Call, capturing: Capturing) -> list[Message]:
-    """What an agent answers, in the step that says so."""
-    return _final(call.argument(0, "memory_step").output, capturing)
-
-
 def foreign_run(call: Call, capturing: Capturing) -> None:
     """What a managed agent that is no smolagents agent answered."""
     if call.error is None:
-        _of(call).put(names.OUTPUT_MESSAGES, _final(call.result, capturing))
+        _of(call).put(names.OUTPUT_MESSAGES, final(call.result, capturing))
 
 
-def _final(output: Any, capturing: Capturing) -> list[Message]:
+def final(output: Any, capturing: Capturing) -> list[Message]:
+    """What an agent answers."""
     return messages([_message("assistant", [text(as_text(output, capturing.limit // 2))])], capturing.limit)
 
 

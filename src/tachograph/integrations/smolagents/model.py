@@ -119,7 +119,7 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
         if "client" in held or "api_base" in held:
             _add_server(facts, held)
         given = held.get("kwargs")
-        if type(given) is dict:
+        if type(given) is dict and given:
             _add_parameters(facts, given)
     _add_parameters(facts, call.kwargs)
     name = asked or kind.__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tachograph.content import Sent
-from tachograph.context import current
+from tachograph.context import SCOPE_KEY, current, here
 from tachograph.drive import StandIn
 
 if TYPE_CHECKING:
@@ -35,6 +35,16 @@ def run_of(live: Live | None) -> Run | None:
     """What a smolagents run has been through; None for anybody else's operation."""
     data = None if live is None else live.data
     return data if type(data) is Run else None
+
+
+def run_here() -> Run | None:
+    """What the smolagents run has been through that is under way here."""
+    # All in one, as it is asked several times a step.
+    scope: Any = here().get(SCOPE_KEY)
+    live = None if scope is None else scope.operation
+    if live is not None and live.kind != "agent":
+        live = live.agent
+    return live.data if live is not None and type(live.data) is Run else None
 
 
 def lost(call: Call) -> bool:

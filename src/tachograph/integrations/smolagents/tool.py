@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from smolagents.default_tools import UserInputTool
 from smolagents.remote_executors import RemotePythonExecutor
 from smolagents.tools import BaseTool
 
 from tachograph import names
+from tachograph.drive import Watch
 from tachograph.integrations.smolagents import content
-from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_of
+from tachograph.integrations.smolagents.content import captured, taken
+from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_here, run_of
 from tachograph.live import Start
-from tachograph.probes import Kept, Probe
+from tachograph.probes import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tachograph.live import Facts, Live
     from tachograph.probes import Call
+    from tachograph.recorder import Recorder
 
 
 def probe(owner: type, attribute: str, *, capturing: bool) -> Probe:
@@ -64,7 +66,8 @@ def tool_began(call: Call) -> Start | None:
         names.AGENT_NAME: None if run is None else named(run.agent),
         names.STEP: None if run is None else run.steps + 1,
     }
-    if name == UserInputTool.name or isinstance(tool, UserInputTool):
+    # By descent alone: isinstance() asks an abstract class more, and takes ten times as long.
+    if name == UserInputTool.name or type.__subclasscheck__(UserInputTool, type(tool)):
         facts[names.HUMAN_WAIT] = True
     given = None if call.recorder.capturing is None else captured(call, content.arguments)
     return Start("tool", name, facts, data=tool, parent=parent, content=given)
@@ -94,47 +97,72 @@ def _has(run: Run | None, tool: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------------------ asked for by a model
-class Request(NamedTuple):
-    """One tool call a model asked for."""
-
-    run: Run | None
-    name: Any
-    call_id: str | None
-
-
 class _Reaching(threading.local):
     """What is asked for in this thread until its tool, or the managed agent, is reached: in the same thread."""
 
-    request: Request | None = None
+    request: _Request | None = None
 
 
 _reaching = _Reaching()
 
 
-def calls_asked(call: Call) -> None:
+class _Request(Watch):
+    """One tool call a model asked for; refused if it fails before it reaches its tool."""
+
+    def __init__(self, recorder: Recorder, run: Run | None, name: Any, call_id: str | None, arguments: Any) -> None:
+        self._recorder = recorder
+        self.run = run
+        self._name = name
+        self.call_id = call_id
+        self._arguments = arguments
+
+    def failed(self, error: BaseException) -> None:
+        """``execute_tool_call`` raised."""
+        if _reaching.request is not self:
+            return
+        _reaching.request = None
+        name = self._name if type(self._name) is str and self._name else "unnamed"
+        facts: Facts = {
+            names.TOOL_NAME: name[:100],
+            names.TOOL_TYPE: "function",
+            names.TOOL_CALL_ID: self.call_id,
+            names.STEP: None if self.run is None else self.run.steps + 1,
+        }
+        given = taken(self._recorder, content.refused, self._arguments)
+        start = Start("tool", name[:100], facts, refused=True, content=given)
+        self._recorder.end(self._recorder.begin(start), "refused", error=error)
+
+
+def calls_asked(_: Recorder, __: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """``process_tool_calls``: the only place that has the ids of the calls. Kept for the step."""
-    run = run_of(call.run)
+    run = run_here()
     if run is not None:
-        calls: Any = getattr(call.argument(0, "chat_message"), "tool_calls", None)
+        calls: Any = getattr(args[0] if args else kwargs.get("chat_message"), "tool_calls", None)
         known: Any = calls if type(calls) in (list, tuple) else ()  # an iterator is the framework's to read
         run.asked = [(part.function.name, part.function.arguments, part.id) for part in known]
 
 
-def requested(call: Call) -> Kept:
+def requested(recorder: Recorder, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch:
     """``execute_tool_call``: a tool or managed agent is about to be called, if it exists and the arguments fit."""
-    name, arguments = call.argument(0, "tool_name"), call.argument(1, "arguments")
-    run = run_of(call.run)
-    asked = run.asked if run is not None else []
-    # The framework hands on the very object the message holds, unless it is empty; ids it drops on the way.
-    match: tuple[Any, Any, Any] | None
+    name = args[0] if args else kwargs.get("tool_name")
+    arguments = args[1] if len(args) > 1 else kwargs.get("arguments")
+    run = run_here()
+    call_id = None if run is None else _call_id(run.asked, name, arguments)
+    # An argument of the host's is kept only for who asked for content, as the thread keeps this until the next.
+    shown = None if recorder.capturing is None else arguments
+    _reaching.request = request = _Request(recorder, run, name, call_id, shown)
+    return request
+
+
+def _call_id(asked: list[tuple[Any, Any, Any]], name: Any, arguments: Any) -> str | None:
+    """The id of what was asked for: the framework hands on the very object the message holds, unless it is empty."""
     for match in asked:
         if match[1] is arguments and match[0] is name:
             break
     else:
-        match = next((entry for entry in asked if entry[0] is name and _empty(entry[1])), None)
-    call_id = match[2] if match is not None and type(match[2]) is str and match[2] else None
-    _reaching.request = request = Request(run, name, call_id)
-    return Kept(request)
+        match = next((entry for entry in asked if entry[0] is name and _empty(entry[1])), (None, None, None))
+    call_id = match[2]
+    return call_id if type(call_id) is str and call_id else None
 
 
 def _empty(arguments: Any) -> bool:
@@ -145,25 +173,6 @@ def reached(run: Run | None) -> str | None:
     """What was asked for is being called, in a run; gives the id of the request."""
     request, _reaching.request = _reaching.request, None
     return None if request is None or request.run is not run else request.call_id
-
-
-def refused(call: Call) -> None:
-    """``execute_tool_call`` failed. If it did so before it reached its tool, the call was refused."""
-    request: Request = call.data
-    if _reaching.request is not request:
-        return
-    _reaching.request = None
-    run = request.run
-    name = request.name if type(request.name) is str and request.name else "unnamed"
-    facts: Facts = {
-        names.TOOL_NAME: name[:100],
-        names.TOOL_TYPE: "function",
-        names.TOOL_CALL_ID: request.call_id,
-        names.STEP: None if run is None else run.steps + 1,
-    }
-    given = None if call.recorder.capturing is None else captured(call, content.refused)
-    start = Start("tool", name[:100], facts, refused=True, content=given)
-    call.recorder.end(call.recorder.begin(start), "refused", error=call.error)
 
 
 # -------------------------------------------------------------------------------------------- generated code
