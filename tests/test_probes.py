@@ -1271,6 +1271,53 @@ def test_a_pickle_of_a_probed_method_needs_nothing_of_ours(captured: Capture) ->
         assert b"tachograph" not in pickle.dumps(value)
 
 
+# ------------------------------------------------------------------------------------------- told apart and held
+def test_a_probed_method_is_bound_as_before(captured: Capture) -> None:
+    """Who looks for overridden methods, holds one weakly, or asks what it is, finds what it found without a probe."""
+
+    class Base:
+        def method(self, *values: int, mark: str = "") -> Any:
+            return type(self).__name__, values, mark
+
+    class Same(Base):
+        pass
+
+    class Other(Base):
+        def method(self, *values: int, mark: str = "") -> Any:
+            return super().method(*values, mark=mark)
+
+    def look() -> list[Any]:
+        same, other = Same(), Other()
+        weak: Any = weakref.WeakMethod(same.method)
+        return [
+            Same.method is Base.method,
+            type(other).method is Base.method,
+            same.method.__func__ is Base.method,
+            vars(Base)["method"] is Base.method,
+            type(same.method),
+            {same.method: 1}[same.method],
+            same.method == Same().method,
+            repr(same.method).partition(" at ")[0],
+            inspect.isfunction(Base.method),
+            inspect.signature(Base.method),
+            inspect.signature(same.method),
+            weak()(1, mark="a"),
+            Base.method(other, 2),
+            Base.method(self=same),  # type: ignore[misc]  # Python takes it
+            other.method(3),
+        ]
+
+    plain = look()
+    for owner in (Base, Other):
+        captured.runtime.hooks.install(Probe(owner, "method", began=begin))
+
+    assert plain == look()
+    assert 4 == len(captured.spans)
+    for call in (Base.method, functools.partial(Base.method, mark="a")):
+        with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'self'"):
+            call()  # type: ignore[call-arg]
+
+
 # ------------------------------------------------------------------------------------------------------- carrying
 def test_a_carried_function_runs_in_the_callers_context(captured: Capture) -> None:
     """What a decorator factory runs in a thread of its own belongs to the operation that called for it."""

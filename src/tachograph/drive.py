@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import functools
 import sys
-from typing import TYPE_CHECKING, Any
+import types
+from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     _BoundFunction = wrapt.BoundFunctionWrapper[..., Any]
 else:  # generic from wrapt 2 on
     _Function, _BoundFunction = wrapt.FunctionWrapper, wrapt.BoundFunctionWrapper
+
+_NOBODY: Final = object()
 
 
 class _BoundStandIn(_BoundFunction):
@@ -60,6 +63,37 @@ class StandIn(_Function):
 
 def _bound_to(method: Any) -> Any:
     return getattr(method, "__self__", None)
+
+
+class Method(StandIn):
+    """A method in the place of one written in Python, bound as Python binds that.
+
+    So a class gives the same object whenever it is asked, as who looks for overridden methods expects, and an object
+    gives a method of Python's own, which can be held weakly, copied and pickled.
+    """
+
+    __slots__ = ()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __call__(self, instance: Any = _NOBODY, /, *args: Any, **kwargs: Any) -> Any:
+        """Call it with its object first, as Python calls what a method is made of."""
+        if instance is _NOBODY:  # a mistake of the host's, or its object is among the keywords
+            return self.__wrapped__(**kwargs)
+        wrapper: Any = self._self_wrapper
+        return wrapper(types.MethodType(self.__wrapped__, instance), instance, args, kwargs)
+
+
+def standing_in(owner: Any, original: Any, wrapper: Callable[..., Any]) -> StandIn:
+    """What stands in the place of ``original`` in ``owner``, a class or module: each call of it is the wrapper's."""
+    method = isinstance(owner, type) and type(original) in (types.FunctionType, Method)
+    return (Method if method else StandIn)(original, wrapper)
+
+
+def stands_in(value: Any) -> bool:
+    """Whether this is ours; what it stands for is its ``__wrapped__``."""
+    return issubclass(type(value), StandIn)  # not what it claims to be
 
 
 def drive(

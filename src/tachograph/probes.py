@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import wrapt
 
 from tachograph.context import SCOPE_KEY, enter, here, with_scope
-from tachograph.drive import StandIn, Watch, drive
+from tachograph.drive import StandIn, Watch, drive, standing_in, stands_in
 from tachograph.live import Start
 from tachograph.streams import Stream, streamed, within
 
@@ -311,9 +311,8 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         try:
-            self._patch(
-                owner, attribute, StandIn(original, functools.partial(drive, self.guard.__call__, self._begin(probe)))
-            )
+            wrapper = functools.partial(drive, self.guard.__call__, self._begin(probe))
+            self._patch(owner, attribute, standing_in(owner, original, wrapper))
         except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
             self._row(
                 Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
@@ -416,7 +415,7 @@ class _Announcement(classmethod):  # type: ignore[type-arg]  # not generic befor
 def _take_out(above: Any, patch: Any, original: Any) -> None:
     if isinstance(above, _Announcement) and above.inherited is patch:
         above.inherited = original
-    elif isinstance(above, StandIn) and above.__wrapped__ is patch:
+    elif stands_in(above) and above.__wrapped__ is patch:
         above.__wrapped__ = original
 
 

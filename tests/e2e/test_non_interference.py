@@ -61,6 +61,8 @@ DOORS = {
     "tachograph.streams:_IteratorProxy.__enter__": "likewise",
     "tachograph.streams:_IteratorProxy.__getattr__": "likewise",
     "tachograph.streams:_IteratorProxy._self_close": "likewise",
+    "tachograph.drive:Method.__get__": "a method is looked up",
+    "tachograph.drive:Method.__call__": "and called",
     "tachograph.drive:_BoundStandIn.__copy__": "a method is copied",
     "tachograph.drive:_BoundStandIn.__deepcopy__": "likewise",
     "tachograph.drive:_BoundStandIn.__reduce_ex__": "a method is pickled",

@@ -21,6 +21,8 @@ import types
 import warnings
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
 
+from support.hosts import pickled
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
@@ -83,15 +85,8 @@ def _about(log: Transcript, callable_: Any) -> None:
     log("called", *(getattr(callable_, name, "none") for name in ("__name__", "__qualname__", "__module__", "__doc__")))
     log("defaults", *(getattr(callable_, name, "none") for name in ("__defaults__", "__kwdefaults__")))
     log("annotations", sorted(getattr(callable_, "__annotations__", {})))
-    log("pickled", _pickled(callable_))
+    log("pickled", pickled(callable_))
     log.attempt("copied", lambda: copy.copy(callable_) == callable_)
-
-
-def _pickled(callable_: Any) -> str:
-    try:
-        return type(pickle.loads(pickle.dumps(callable_))).__name__ and "like any other"  # noqa: S301 - our own
-    except (AttributeError, TypeError, pickle.PicklingError) as error:
-        return type(error).__name__  # its text has an address in it
 
 
 _KINDS = (

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import functools
 import gc
 import inspect
+import pickle
 import sys
 import threading
 import types
@@ -158,6 +160,17 @@ def _about(log: Transcript, callable_: Any) -> None:
     log("defaults", *(getattr(callable_, name, "none") for name in ("__defaults__", "__kwdefaults__")))
     log("annotations", sorted(getattr(callable_, "__annotations__", {})), callable(callable_))
     log("source", inspect.getsource(callable_))
+    log.attempt("copied", lambda: copy.copy(callable_) == callable_)
+    log.attempt("copied deeply", lambda: copy.deepcopy(callable_).__name__)
+    log("pickled", pickled(callable_))
+
+
+def pickled(callable_: Any) -> str:
+    """What comes of pickling it."""
+    try:
+        return type(pickle.loads(pickle.dumps(callable_))).__name__ and "like any other"  # noqa: S301 - our own
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        return type(error).__name__  # its text has an address in it
 
 
 _KINDS = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tachograph.content import Sent
 from tachograph.context import SCOPE_KEY, current, here
-from tachograph.drive import StandIn
+from tachograph.drive import stands_in
 
 if TYPE_CHECKING:
     from tachograph.live import Live
@@ -66,7 +66,7 @@ def overlooked(thing: Any, attribute: str) -> type | None:
     It is of no family, or of a class whose ancestor tells nobody of its subclasses, or it was put there later.
     """
     owner = owner_of(thing, attribute)
-    return None if owner is None or type(vars(owner)[attribute]) is StandIn else owner
+    return None if owner is None or stands_in(vars(owner)[attribute]) else owner
 
 
 def shown_name(agent: Any) -> str:

@@ -13,7 +13,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tachograph.drive import StandIn
+from tachograph.drive import stands_in
 from tachograph.integrations.wrapping.paths import NOTHING
 from tachograph.integrations.wrapping.tables import near
 
@@ -112,7 +112,7 @@ def _method(owner: type, name: str, way: list[str]) -> Target:
 
 def original(value: Any) -> Any:
     """What stands in a class or module without us: a runtime that is about to end may still be over it."""
-    while type(value) is StandIn:
+    while stands_in(value):
         value = value.__wrapped__
     return value
 
