@@ -66,6 +66,9 @@ PROBINGS: dict[str, Callable[[Any, str], Probe | Glance]] = {
     "agent": lambda owner, attribute: Probe(
         owner, attribute, began=lambda _: Start("agent", "probed", deferred=True), ended=nothing
     ),
+    "through": lambda owner, attribute: Probe(
+        owner, attribute, began=begin, ended=lambda _: {}, item=nothing, through=True
+    ),
     "note": lambda owner, attribute: Probe(owner, attribute, began=lambda _: Note(object()), ended=nothing),
     "facts only": lambda owner, attribute: Probe(owner, attribute, ended=nothing, item=nothing),
     "nothing": lambda owner, attribute: Probe(owner, attribute, began=nothing, ended=nothing, item=nothing),
@@ -238,6 +241,38 @@ class Engine:
 
     def iterate(self) -> Chunks:
         return Chunks()
+
+    def aiterate(self, error: Exception | None = None) -> AsyncChunks:
+        return AsyncChunks(error)
+
+    async def asked(self, error: Exception | None = None) -> AsyncChunks:
+        await asyncio.sleep(0)
+        return AsyncChunks(error)
+
+
+class AsyncChunks:
+    """An asynchronous iterator that is no generator."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.left, self.error = iter((1, 2)), error
+
+    def __aiter__(self) -> AsyncChunks:
+        return self
+
+    async def __anext__(self) -> int:
+        await asyncio.sleep(0)
+        for item in self.left:
+            return item
+        raise self.error or StopAsyncIteration
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self.left = iter(())
 
 
 class Chunks:
@@ -438,6 +473,70 @@ def _iterator_never_begun_in_a_cycle(engine: Engine) -> None:
     cycle.append(cycle)
 
 
+def _ends_given_either_way(outcome: str) -> Callable[[Callable[[Callable[..., Any]], Any]], None]:
+    """Of an asynchronous iterator that is given at once, and one that a coroutine gives."""
+
+    def add(way: Callable[[Callable[..., Any]], Any]) -> None:
+        async def at_once(engine: Engine) -> Any:
+            async def ask(*arguments: Any) -> Any:
+                return engine.aiterate(*arguments)
+
+            await way(ask)
+
+        async def awaited(engine: Engine) -> Any:
+            await way(engine.asked)
+
+        name = way.__name__.strip("_").replace("_", " ")
+        ENDS[f"{name}, at once"] = (outcome, lambda engine: asyncio.run(at_once(engine)))
+        ENDS[f"{name}, awaited"] = (outcome, lambda engine: asyncio.run(awaited(engine)))
+
+    return add
+
+
+@_ends_given_either_way("ok")
+async def _async_iterator_read_to_the_end(ask: Callable[..., Any]) -> None:
+    assert [1, 2] == [item async for item in await ask()]
+
+
+@_ends_given_either_way("ok")
+async def _async_iterator_read_within_its_own_block(ask: Callable[..., Any]) -> None:
+    async with await ask() as chunks:
+        assert [1, 2] == [item async for item in chunks]
+
+
+@_ends_given_either_way("error")
+async def _async_iterator_that_raises(ask: Callable[..., Any]) -> None:
+    with pytest.raises(OSError, match="no"):
+        [item async for item in await ask(OSError("no"))]
+
+
+@_ends_given_either_way("abandoned")
+async def _async_iterator_closed(ask: Callable[..., Any]) -> None:
+    chunks = await ask()
+    await chunks.__anext__()
+    await chunks.close()
+
+
+@_ends_given_either_way("abandoned")
+async def _async_iterator_left(ask: Callable[..., Any]) -> None:
+    async for _ in await ask():
+        break
+
+
+@_ends_given_either_way("abandoned")
+async def _async_iterator_never_begun(ask: Callable[..., Any]) -> None:
+    await ask()
+
+
+@_ends_given_either_way("interrupted")
+async def _async_iterator_cancelled(ask: Callable[..., Any]) -> None:
+    task = asyncio.create_task((await ask()).__anext__())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 @_ends("ok")
 def _coroutine_awaited(engine: Engine) -> None:
     assert "done" == asyncio.run(engine.arun())
@@ -578,9 +677,11 @@ def test_an_operation_ends_once_and_says_how(captured: Capture, way: str) -> Non
     class Host(Engine):
         pass
 
-    for attribute in ("run", "stream", "returning", "staying", "arun", "astream", "areturning", "iterate"):
-        setattr(Host, attribute, vars(Engine)[attribute])
-        captured.runtime.hooks.install(Probe(Host, attribute, began=begin, ended=lambda _: ended.append(1)))
+    for attribute, method in vars(Engine).items():
+        if not attribute.startswith("_"):
+            setattr(Host, attribute, method)
+            probe = Probe(Host, attribute, began=begin, ended=lambda _: ended.append(1), through=True)
+            captured.runtime.hooks.install(probe)
     ended: list[int] = []
     work(Host())
     gc.collect()

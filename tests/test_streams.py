@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 class Told:
     """What a stream is told, written down."""
 
-    def __init__(self, *, strict: bool = True, context: Callable[[], Context] | None = None) -> None:
+    def __init__(
+        self, *, strict: bool = True, context: Callable[[], Context] | None = None, through: bool = False
+    ) -> None:
         self.items: list[Any] = []
         self.ends: list[Any] = []
         self.guard = Guard(strict=strict)
@@ -40,6 +42,7 @@ class Told:
             self.guard,
             context=context,
             item=self.items.append,
+            through=through,
             over=lambda error, value: self.ends.append((type(error).__name__ if error else None, value)),
         )
 
@@ -283,6 +286,80 @@ def test_a_coroutines_end_is_told_and_its_waiting_is_not() -> None:
         asyncio.run(failed.of(host(ValueError("no"))))
     assert ([], [(None, "result")]) == (told.items, told.ends)
     assert ([], [("ValueError", None)]) == (failed.items, failed.ends)
+
+
+class _Letters:
+    """An asynchronous iterator."""
+
+    def __init__(self) -> None:
+        self._left = iter("ab")
+
+    def __aiter__(self) -> _Letters:
+        return self
+
+    async def __anext__(self) -> str:
+        await asyncio.sleep(0)
+        for letter in self._left:
+            return letter
+        raise StopAsyncIteration
+
+
+async def _async_letters() -> AsyncIterator[str]:
+    for letter in "ab":
+        await asyncio.sleep(0)
+        yield letter
+
+
+def _letters() -> Any:
+    yield from "ab"
+    return "returned"
+
+
+@types.coroutine
+def _of_old(result: Any) -> Any:
+    yield from asyncio.sleep(0).__await__()
+    return result
+
+
+async def _later(result: Any) -> Any:
+    await asyncio.sleep(0)
+    return result
+
+
+@pytest.mark.parametrize("coroutine", [_later, _of_old])
+@pytest.mark.parametrize("make", [_Letters, _async_letters, _letters, lambda: iter("ab")], ids=named)
+def test_what_a_coroutine_gives_is_part_of_it(make: Any, coroutine: Any) -> None:
+    """Where it is looked through, a coroutine is over when what it gave is, whose items are told; else with itself."""
+
+    async def main(told: Told) -> list[Any]:
+        given = await told.of(coroutine(made))
+        ends = list(told.ends)
+        items = list(given) if hasattr(given, "__next__") else [item async for item in given]
+        return [given is made, type(given) is type(made), ends, items, told.items]
+
+    made = make()
+    whole, through = Told(), Told(through=True)
+    generates = type(made) in (types.GeneratorType, types.AsyncGeneratorType)
+
+    assert [True, True, [(None, made)], ["a", "b"], []] == asyncio.run(main(whole))
+    made = make()
+    assert [False, generates, [], ["a", "b"], ["a", "b"]] == asyncio.run(main(through))
+    assert [(None, "returned" if make is _letters else None)] == through.ends
+
+
+@pytest.mark.parametrize("coroutine", [_later, _of_old])
+def test_a_coroutine_that_gives_no_stream_ends_with_itself(coroutine: Any) -> None:
+    """Looked through or not, a value is a coroutine's result, and one that is closed was abandoned."""
+    told, closed = Told(through=True), Told(through=True)
+    begun: Any = closed.of(coroutine("text"))
+    begun.send(None)
+    begun.close()
+
+    async def main() -> Any:
+        return await told.of(coroutine("text"))
+
+    assert "text" == asyncio.run(main())
+    assert ([(None, "text")], [("GeneratorExit", None)]) == (told.ends, closed.ends)
 
 
 @pytest.mark.parametrize("result", [None, 1, "text", [1], (1,), {"a": 1}, range(2), object(), lambda: None], ids=named)

@@ -112,6 +112,7 @@ class Probe:
         item: called with each thing a streamed result yields.
         skip: whether such a thing has nothing to say to ``item``, found out at a fraction of the cost. Not asked where
             content is captured. Where it fails ``item`` is called, which is to ask it too: so the failure is counted.
+        through: what its coroutine gives may be worked off later as well, and is part of the call then.
         optional: its absence is no news.
     """
 
@@ -121,6 +122,7 @@ class Probe:
     ended: Callable[[Call], Facts | None] | None = None
     item: Callable[[Call, Any], None] | None = None
     skip: Callable[[Any], bool] | None = None
+    through: bool = False
     optional: bool = False
 
     @property
@@ -236,6 +238,7 @@ class _Driver:
             context=context,
             item=None if self.item is None else functools.partial(self.item, call),
             skip=self._probe.skip if self.recorder.capturing is None else None,
+            through=self._probe.through,
             over=functools.partial(self.over, call),
         )
         return streamed(result, stream)

@@ -1,4 +1,4 @@
-"""Results that are worked off later: generators, iterators, coroutines, async generators.
+"""Results that are worked off later: generators, coroutines, iterators, each also in its asynchronous form.
 
 Each driver below is the host's object again, of the same type: values, ``send``, ``throw``, ``close`` and return
 value pass through as ``yield from`` passes them. Around each resumption, in the same call, our context is attached
@@ -50,6 +50,7 @@ class Stream(Watch):
         context: gives the context to resume it in, made from its consumer's, if it needs one.
         item: told of each thing yielded.
         skip: whether ``item`` need not be told of it.
+        through: what a coroutine gives may be worked off later as well, and is part of it then.
         over: told once of the end: the exception, if any (``GeneratorExit``: nobody wanted the rest), and the
             value returned.
     """
@@ -62,6 +63,7 @@ class Stream(Watch):
         context: Callable[[Context], Context] | None = None,
         item: Callable[[Any], None] | None = None,
         skip: Callable[[Any], bool] | None = None,
+        through: bool = False,
         over: Callable[[BaseException | None, Any], None] | None = None,
     ) -> None:
         self.guard = guard
@@ -70,6 +72,7 @@ class Stream(Watch):
         self._context = context
         self._item = item
         self._skip = skip
+        self.through = through
         self._over = over
         self._base: Context | None = None
         self._ours: Context | None = None
@@ -105,10 +108,21 @@ class Stream(Watch):
         """A step gave no value: it stopped for good, but for the steps of asynchronous generators."""
         if self.kind is types.AsyncGeneratorType and isinstance(error, StopIteration):
             self._yielded(error.value)
-        elif isinstance(error, (StopIteration, StopAsyncIteration)):
-            self._finished(GeneratorExit() if self._leaving else None, getattr(error, "value", None))
-        else:
+        elif not isinstance(error, (StopIteration, StopAsyncIteration)):
             self._finished(error)
+        elif self._leaving or not self.through or self.kind is not types.CoroutineType:
+            self._finished(GeneratorExit() if self._leaving else None, getattr(error, "value", None))
+
+    def gave(self, value: Any) -> Any:
+        """What whoever awaited a coroutine is to have, which looks the same: driven, where it goes on with that."""
+        if self._leaving or self.kind is not types.CoroutineType:
+            return value
+        self._pause()
+        self.left = None
+        driven = streamed(value, self)
+        if driven is None:
+            self._finished(None, value)
+        return value if driven is None else driven
 
     def simply(self, inner: Any, items: Iterator[Any]) -> Generator[Any, Any, Step] | None:
         """The steps of a consumer who only asks for the next item, at a fraction of the cost; None if not to be had."""
@@ -208,6 +222,7 @@ def streamed(result: Any, stream: Stream) -> Any:
         stream.kind = types.CoroutineType
         driver = _awaitable_generator(_generator(result, stream))
     elif kind is types.GeneratorType:
+        stream.kind = kind
         driver = _generator(result, stream)
     elif kind is types.CoroutineType:
         stream.kind = kind
@@ -216,7 +231,11 @@ def streamed(result: Any, stream: Stream) -> Any:
         stream.kind = kind
         driver = _async_generator(result, stream)
     elif hasattr(kind, "__next__"):
+        stream.kind = types.GeneratorType
         driver = _IteratorProxy(result, stream)
+    elif hasattr(kind, "__anext__"):
+        stream.kind = types.AsyncGeneratorType
+        driver = _AsyncIteratorProxy(result, stream)
     else:
         return None
     if type(driver) is kind:
@@ -255,7 +274,9 @@ _AT_FIRST: Final[tuple[Any, ...]] = (None,)
 """What a generator is given to begin with."""
 
 
-def _generator(inner: Any, stream: Stream, thrown: type[BaseException] | None = None) -> Generator[Any, Any, Any]:
+def _generator(
+    inner: Any, stream: Stream, thrown: type[BaseException] | None = None, _of: Any = None
+) -> Generator[Any, Any, Any]:
     # A coroutine has no __next__, so it is begun and resumed as all of them can be. What goes in and out is handed on
     # in iterators: read once, they are empty, and no frame of ours holds what the host has let go.
     resume, given = inner.send, iter(_AT_FIRST)
@@ -263,7 +284,7 @@ def _generator(inner: Any, stream: Stream, thrown: type[BaseException] | None = 
         try:
             item = iter((drive(stream.guard, stream.begin, resume, thrown, given, {}),))
         except StopIteration as stop:
-            return stop.value
+            return stream.guard(stream.gave, stop.value, default=stop.value) if stream.through else stop.value
         plain = stream.guard(stream.simply, inner, item)
         try:
             thrown, resume, given = (yield from plain) if plain else (None, inner.send, iter(((yield next(item)),)))
@@ -320,25 +341,29 @@ def _unseen(begin: Callable[[], Any]) -> Any:
         sys.set_asyncgen_hooks(*hooks)
 
 
-class _IteratorProxy(_Proxy):
-    """An iterator that is no generator, passing for the object it wraps."""
+class _StreamProxy(_Proxy):
+    """What is iterated and no generator, passing for the object it wraps."""
 
     def __init__(self, wrapped: Any, stream: Stream) -> None:
         super().__init__(wrapped)
         self._self_stream = stream
 
-    def __iter__(self) -> Iterator[Any]:
-        iterated = iter(self.__wrapped__)
-        return (
-            self
-            if iterated is self.__wrapped__
-            else self._self_stream.guard(self._self_follow, iterated, default=iterated)
-        )
+    def _self_iterated(self, iterated: Any) -> Any:
+        if iterated is self.__wrapped__:
+            return self
+        return self._self_stream.guard(self._self_follow, iterated, default=iterated)
 
     def _self_follow(self, iterated: Any) -> Any:
         # The other iterator may outlive this one, and answers for the stream from here on.
         stream, self._self_stream = self._self_stream, Stream(self._self_stream.guard)
         return streamed(iterated, stream)
+
+
+class _IteratorProxy(_StreamProxy):
+    """An iterator."""
+
+    def __iter__(self) -> Any:
+        return self._self_iterated(iter(self.__wrapped__))
 
     def __enter__(self) -> Any:
         entered = self.__wrapped__.__enter__()
@@ -354,3 +379,35 @@ class _IteratorProxy(_Proxy):
 
     def _self_close(self, close: Callable[[], Any]) -> Any:
         return drive(self._self_stream.guard, self._self_stream.begin, close, GeneratorExit, (), {})
+
+
+class _AsyncIteratorProxy(_StreamProxy):
+    """An asynchronous iterator."""
+
+    def __aiter__(self) -> Any:
+        return self._self_iterated(self.__wrapped__.__aiter__())
+
+    async def __aenter__(self) -> Any:
+        entered = await self.__wrapped__.__aenter__()
+        return self if entered is self.__wrapped__ else entered
+
+    def __anext__(self) -> Any:
+        step = self.__wrapped__.__anext__()
+        return self._self_stream.guard(self._self_driven, step, None, default=step)
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        return functools.partial(self._self_close, found) if name in ("aclose", "close") else found
+
+    def _self_close(self, close: Callable[[], Any]) -> Any:
+        closing = close()
+        return self._self_stream.guard(self._self_driven, closing, GeneratorExit, default=closing)
+
+    def _self_driven(self, step: Any, thrown: type[BaseException] | None) -> Any:
+        """One step of it, driven, if it is awaited as coroutines are."""
+        steps = step, self._self_stream, thrown, self  # which is not to be dropped meanwhile
+        if type(step) is types.CoroutineType:
+            driver: Any = _coroutine(_Coroutine(steps))
+            driver.__name__, driver.__qualname__ = step.__name__, step.__qualname__
+            return driver
+        return _Steps(steps) if hasattr(step, "send") else step

@@ -56,11 +56,17 @@ DOORS = {
     "tachograph.probes:Hooks.install_family.__init_subclass__": "a class is made",
     "tachograph.probes:_Announcement.above": "and its family's own __init_subclass__ is to be called",
     "tachograph.probes:_decorated": "the framework decorates a function that will run in a thread",
-    "tachograph.streams:_IteratorProxy.__iter__": "an iterator is used",
+    "tachograph.streams:_StreamProxy._self_iterated": "an iterator is used",
+    "tachograph.streams:_IteratorProxy.__iter__": "likewise",
     "tachograph.streams:_IteratorProxy.__next__": "likewise",
     "tachograph.streams:_IteratorProxy.__enter__": "likewise",
     "tachograph.streams:_IteratorProxy.__getattr__": "likewise",
     "tachograph.streams:_IteratorProxy._self_close": "likewise",
+    "tachograph.streams:_AsyncIteratorProxy.__aiter__": "an asynchronous iterator is used",
+    "tachograph.streams:_AsyncIteratorProxy.__anext__": "likewise",
+    "tachograph.streams:_AsyncIteratorProxy.__aenter__": "likewise",
+    "tachograph.streams:_AsyncIteratorProxy.__getattr__": "likewise",
+    "tachograph.streams:_AsyncIteratorProxy._self_close": "likewise",
     "tachograph.drive:Method.__get__": "a method is looked up",
     "tachograph.drive:Method.__call__": "and called",
     "tachograph.drive:_BoundStandIn.__copy__": "a method is copied",
@@ -160,6 +166,8 @@ MAX_DOOR_LINES = 10
 SHAPES = (
     "iterator_object",
     "iterator_that_is_iterated_otherwise",
+    "async_iterator_object",
+    "async_iterator_that_is_iterated_otherwise",
     "async_generator",
     "coroutine_function",
     "never_worked_off",
@@ -334,6 +342,7 @@ def _probe(runtime: Any, owner: Any, attribute: str) -> None:
                 began=lambda _: Start("tool", "probed", deferred=True),
                 ended=lambda _: {},
                 item=lambda *_: None,
+                through=True,
             )
         )
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 from opentelemetry import baggage
 
 import tachograph
+from scripted_llm import Reply, ScriptedLLM
 from support.agents import Lookup, Say, answer, caller
 from support.values import named
 from support.written import Host, host
@@ -526,6 +528,85 @@ def test_a_plain_function_that_gives_a_stream(bots, caplog):
         assert ["plain"] == [live.name for live in recorded.ledger.open_operations()]
         assert [1] == list(made)
         assert [] == recorded.ledger.open_operations()
+
+
+CLIENT = """
+import openai
+
+ASKED = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "?"}], "stream": True}
+ASKED["stream_options"] = {"include_usage": True}
+
+
+class Model:
+    def __init__(self, url):
+        self.now = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+        self.later = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+
+    def ask(self):
+        return self.now.chat.completions.create(**ASKED)
+
+    async def ask_later(self):
+        return await self.later.chat.completions.create(**ASKED)
+
+    def ask_at_once(self):
+        return self.later.chat.completions.create(**ASKED)
+
+
+async def read(asked, within):
+    if within:
+        async with await asked as chunks:
+            return [chunk async for chunk in chunks]
+    return [chunk async for chunk in await asked]
+
+
+async def read_each(model, ask, within):
+    async with model.later:
+        return [await read(ask(), within) for _ in range(2)]
+
+
+def read_now(asked, within):
+    if within:
+        with asked as chunks:
+            return list(chunks)
+    return list(asked)
+
+
+def read_each_now(model, ask, within):
+    with model.now:
+        return [read_now(ask(), within) for _ in range(2)]
+"""
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("method", ["ask", "ask_later", "ask_at_once"])
+def test_a_stream_of_a_model_client(tmp_path, method, within):
+    """A model client's stream, given at once or awaited, is one streamed call with the tokens that were billed."""
+    replies = [Reply("one two three", prompt_tokens=7 + n, completion_tokens=3, cached_tokens=n) for n in range(2)]
+    with host(tmp_path) as client, ScriptedLLM({"gpt-4.1": replies}) as llm:
+        client.write(CLIENT)
+        table = client.table(f"Model.{method}", "model", model="=gpt-4.1", usage="item.usage")
+        with capture(wrap=[table]) as recorded:
+            loaded = client.load()
+            model = loaded.Model(llm.base_url)
+            given = model, getattr(model, method), within
+            read = loaded.read_each_now(*given) if method == "ask" else asyncio.run(loaded.read_each(*given))
+            assert ["one two three"] * 2 == ["".join(map(_text, chunks)) for chunks in read]
+            assert [] == recorded.ledger.open_operations()
+
+        total, bill = recorded.ledger.total(), llm.bill()["gpt-4.1"]
+    assert (2, 2, 15, 6, 1) == (
+        total.total_requests,
+        total.streamed_requests,
+        total.total_prompt_tokens,
+        total.total_completion_tokens,
+        total.cached_tokens,
+    )
+    assert (2, 15, 6, 1) == (bill.requests, bill.prompt_tokens, bill.completion_tokens, bill.cached_tokens)
+    assert {"ok": 2} == Counter(call.outcome for call in operations(recorded, "model"))
+
+
+def _text(chunk: Any) -> str:
+    return "".join(choice.delta.content or "" for choice in chunk.choices)
 
 
 # ---------------------------------------------------------------------------------------------------------- events

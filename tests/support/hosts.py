@@ -870,6 +870,170 @@ def iterator_object(log: Transcript) -> Play:
 
 
 @_shape
+def async_iterator_object(log: Transcript) -> Play:  # noqa: C901 - one of everything
+    """An asynchronous iterator of a class of its own, given at once and by a coroutine, as model clients give them."""
+
+    class Chunks:
+        def __init__(self) -> None:
+            self.left, self.status = 3, 200
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> int:
+            await asyncio.sleep(0)
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            if self.left == 7:
+                raise FAULT
+            return self.left
+
+        async def __aenter__(self) -> Any:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            await self.aclose()
+
+        async def aclose(self) -> str:
+            await asyncio.sleep(0)
+            log("closed")
+            self.left = 0
+            return "closed"
+
+    class Engine:
+        def stream(self) -> Any:
+            return Chunks()
+
+        async def asked(self, error: Exception | None = None) -> Any:
+            await asyncio.sleep(0)
+            if error is not None:
+                raise error
+            return Chunks()
+
+        async def text(self) -> str:
+            return "text"
+
+    async def read(chunks: Any) -> None:
+        log("looks", isinstance(chunks, Chunks), chunks.status, hasattr(chunks, "asend"), aiter_of(chunks) is chunks)
+        step = chunks.__anext__()
+        log("step", type(step), step.__name__, step.__qualname__, inspect.iscoroutine(step))
+        await log.attempted("next", step)
+        await log.attempted("in a task", asyncio.create_task(chunks.__anext__()))
+        chunks.status = 404
+        log("changed", chunks.status, chunks.left)
+        log("rest", [item async for item in chunks])
+        await log.attempted("over", chunks.__anext__())
+        await log.attempted("close", chunks.aclose())
+
+    async def main() -> None:
+        await read(Engine().stream())
+        await read(await Engine().asked())
+        async with Engine().stream() as entered:
+            log("within", [item async for item in entered])
+        async with await Engine().asked() as entered:
+            await log.attempted("left", entered.__anext__())
+        failing = Engine().stream()
+        failing.left = 8
+        await log.attempted("it fails", failing.__anext__())
+        await log.attempted("and again", failing.__anext__())
+        await log.attempted("nothing comes of it", Engine().asked(log.named("no", LookupError("no"))))
+        await log.attempted("text", Engine().text())
+        async with contextlib.aclosing(await Engine().asked()) as closing:
+            await log.attempted("closing", closing.__anext__())
+        unasked = Engine().stream().aclose()
+        unasked.close()
+        with log.unraisable():
+            Engine().stream()
+
+    def aiter_of(chunks: Any) -> Any:
+        return type(chunks).__aiter__(chunks)
+
+    FAULT = log.named("fault", OSError("stalled"))  # noqa: N806 - a constant of this play
+    yield [(Engine, "stream"), (Engine, "asked"), (Engine, "text")]
+    asyncio.run(main())
+
+
+@_shape
+def async_iterator_that_is_iterated_otherwise(log: Transcript) -> Play:  # noqa: C901 - one of everything
+    """An asynchronous iterator whose steps are those of a generator, and one whose steps are no coroutines."""
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.sleep(0)
+            yield 2
+        finally:
+            log("cleaned up")
+
+    class Chunks:
+        def __init__(self) -> None:
+            self._items: Any = items()
+
+        async def __aiter__(self) -> Any:
+            log("iterated")
+            async for item in self._items:
+                yield item
+
+        def __anext__(self) -> Any:
+            return self._items.__anext__()
+
+        async def __aenter__(self) -> Any:
+            return "entered"
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+        async def close(self) -> None:
+            await self._items.aclose()
+
+    class Futures:
+        left = 2
+
+        def __aiter__(self) -> Any:
+            return self
+
+        def __anext__(self) -> Any:
+            if not self.left:
+                raise StopAsyncIteration
+            self.left -= 1
+            future = asyncio.get_running_loop().create_future()
+            future.set_result(self.left)
+            return future
+
+    class Engine:
+        def stream(self) -> Any:
+            return Chunks()
+
+        async def asked(self) -> Any:
+            return Chunks()
+
+        def futures(self) -> Any:
+            return Futures()
+
+    async def main() -> None:
+        for chunks in (Engine().stream(), await Engine().asked()):
+            log("loop", [item async for item in chunks])
+            await log.attempted("close", chunks.close())
+        for chunks in (Engine().stream(), await Engine().asked()):
+            await log.attempted("next", chunks.__anext__())
+            await log.attempted("last", chunks.__anext__())
+            await log.attempted("over", chunks.__anext__())
+        async with Engine().stream() as entered:
+            log("entered", entered)
+        left = Engine().stream()
+        await log.attempted("next", left.__anext__())
+        await log.attempted("close", left.close())
+        futures = Engine().futures()
+        log("future", asyncio.isfuture(futures.__anext__()), [item async for item in futures])
+        log.attempt("over", futures.__anext__)
+        log("none to close", hasattr(futures, "aclose"), hasattr(futures, "close"))
+
+    yield [(Engine, "stream"), (Engine, "asked"), (Engine, "futures")]
+    asyncio.run(main())
+
+
+@_shape
 def iterator_that_is_iterated_otherwise(log: Transcript) -> Play:
     """An iterator whose ``__iter__`` is a generator, as that of a model client's stream is."""
 

@@ -98,9 +98,17 @@ class Wrapped:
     @property
     def followed(self) -> bool:
         """Whether a call lasts until what it gave has been worked off."""
-        said = {table.until for table in self._tables}
-        wanted = "exhausted" in said or any(table.streams for table in self._tables)
-        return "returned" not in said and (self._deferred or wanted)
+        return self.exhausted or (self._deferred and not self._returned)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it does so whatever it is written as: a table says that it gives a stream."""
+        wanted = any(table.streams or table.until == "exhausted" for table in self._tables)
+        return wanted and not self._returned
+
+    @property
+    def _returned(self) -> bool:
+        return any(table.until == "returned" for table in self._tables)
 
     @property
     def looks_at_items(self) -> bool:
@@ -217,7 +225,7 @@ class Wrapped:
         facts = found.facts(table)
         if call.error is None:
             found.lacking(table)
-        if type(call.result) in _LATER and not self.followed and "until" not in table.missed:
+        if type(call.result) in _LATER and not self.exhausted and "until" not in table.missed:
             table.missed["until"] = 1
             _log.warning(
                 '%s: gave a %s, and was over with that; write until = "exhausted" to follow it',
@@ -234,6 +242,8 @@ class Wrapped:
         if words.MANY in learned:
             learned.update(words.SUMS)
         known = {slot: facts[slot] for slot in facts if slot in learned}
+        if live is not None and names.TIME_TO_FIRST_CHUNK in live.later and names.REQUEST_STREAM not in facts:
+            known[names.REQUEST_STREAM] = True
         if facts.get("refused"):
             known[names.OUTCOME] = "refused"
         elif call.error is None:  # else the exception says it

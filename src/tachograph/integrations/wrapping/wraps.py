@@ -186,7 +186,7 @@ class Wraps:
                 wrapped.add(group, self._complain)
             self._wrapped[id(owner), attribute] = wrapped
         item = wrapped.yielded if wrapped.looks_at_items else None
-        return Probe(owner, attribute, began=wrapped.began, ended=wrapped.ended, item=item)
+        return Probe(owner, attribute, began=wrapped.began, ended=wrapped.ended, item=item, through=wrapped.exhausted)
 
     def _say(self, tables: list[Table], why: str, *, state: str = "refused") -> None:
         for table in tables:
