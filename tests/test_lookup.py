@@ -75,6 +75,18 @@ def test_a_file_named_for_us_must_be_readable(content: bytes | None, expected: s
     assert str(refused.value).endswith("give the path of a TOML file")
 
 
+@pytest.mark.parametrize("content", ["", "[[wrap]]\n", "[tachograph]\nmax_names = 3\n", "tool = 1\n", "[tool.other]\n"])
+def test_a_file_named_for_us_must_have_our_table(content: str, tmp_path: Path) -> None:
+    """Settings that stand elsewhere in a file that the variable names would be lost without a word."""
+    file = tmp_path / "settings.toml"
+    file.write_text(content, "utf-8")
+    with pytest.raises(ConfigError) as refused:
+        Config.read(environ={CONFIG_FILE_VARIABLE: str(file)})
+    assert f"{CONFIG_FILE_VARIABLE}={file}: has no [tool.tachograph]; write that, and the settings under it" == str(
+        refused.value
+    )
+
+
 def test_a_table_that_is_none_is_refused(project: Path) -> None:
     """``tachograph = 1`` under ``[tool]`` is said to be no table, with the fix."""
     (project / "pyproject.toml").write_text("[tool]\ntachograph = 1\n", "utf-8")

@@ -96,11 +96,15 @@ def _table(
         return {}, ""
     try:
         tool = tomllib.loads(file.read_text("utf-8")).get("tool")
-        table = tool.get("tachograph", {}) if isinstance(tool, dict) else {}
+        table = tool.get("tachograph") if isinstance(tool, dict) else None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         # Somebody else's broken pyproject.toml is not ours to report; one named for us is.
         if named:
             problem(f"{CONFIG_FILE_VARIABLE}={named}: cannot be read: {error}; give the path of a TOML file")
+        return {}, ""
+    if table is None:
+        if named:
+            problem(f"{CONFIG_FILE_VARIABLE}={named}: has no [tool.tachograph]; write that, and the settings under it")
         return {}, ""
     if not isinstance(table, dict):
         problem(f"{file}: tool.tachograph is not a table; write [tool.tachograph] and the settings under it")
