@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext
@@ -32,6 +34,16 @@ def test_what_happens_outside_of_any_span_is_on_none() -> None:
     event = reported("session_updated", {}, ADA, base=Context(), moment_ns=7, capturing=None)
 
     assert (None, None, "s", "c") == (event.trace_id, event.span_id, event.session_id, event.correlation_id)
+
+
+def test_what_happens_where_no_sdk_is_at_work_is_in_its_operation() -> None:
+    """An operation without a span has its events by its own id, whatever span of others is around."""
+    record = operation(1, "agent", "coder", trace_id=None)
+    inside = ADA._replace(operation=SimpleNamespace(record=record, span=None))
+
+    for base in (Context(), WITHIN):
+        event = reported("session_updated", {}, inside, base=base, moment_ns=7, capturing=None)
+        assert (None, record.id) == (event.trace_id, event.span_id)
 
 
 def test_content_is_not_kept_unless_it_is_captured() -> None:

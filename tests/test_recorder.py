@@ -603,18 +603,14 @@ def _script(recorder: Recorder) -> None:
                 recorder.end(recorder.begin(Start("code", "python")), "abandoned")
 
 
-TIMELINE = ("kind", "name", "duration_ms", "outcome", "error_type", "total_tokens")
+TIMELINE = ("offset_ms", "depth", "kind", "name", "duration_ms", "outcome", "error_type", "total_tokens")
 
 
 def _answers(ledger: Ledger) -> Any:
     """All that a ledger answers, but for the ids that are made up."""
     made_up = ("event_id", "trace_id", "span_id", "task_id")
     audit = [{name: value for name, value in entry.items() if name not in made_up} for entry in ledger.audit_log()]
-    # An event is drawn inside the span it happened in, so at the margin where there is none.
-    rows = [
-        (entry.offset_ms, entry.depth if entry.kind != "event" else None, *(getattr(entry, name) for name in TIMELINE))
-        for entry in ledger.timeline().entries
-    ]
+    rows = [tuple(getattr(entry, name) for name in TIMELINE) for entry in ledger.timeline().entries]
     stats = ledger.stats()
     return [
         [ledger.session_metrics(name).to_dict() for name in ledger.sessions()],

@@ -37,19 +37,24 @@ def reported(
         event_type: one of :data:`tachograph.names.EVENTS`.
         payload: the fields of that type; of content only an outline is kept, unless it is captured.
         scope: whose it is.
-        base: where it happened: on the span that is current there.
+        base: where it happened: on the span that is current there; in an operation that has none, on that.
         moment_ns: when, in nanoseconds since the epoch.
         capturing: what content is captured, if any is.
     """
-    around = trace.get_current_span(base).get_span_context()
+    around, operation = trace.get_current_span(base).get_span_context(), scope.operation
+    trace_id = span_id = None
+    if operation is not None and operation.span is None:  # no SDK is at work
+        trace_id, span_id = operation.record.trace_id, operation.record.id
+    elif around.is_valid:
+        trace_id, span_id = format_trace_id(around.trace_id), format_span_id(around.span_id)
     return Event(
         os.urandom(16).hex(),
         event_type,
         scope.session_id,
         scope.correlation_id,
         moment_ns,
-        format_trace_id(around.trace_id) if around.is_valid else None,
-        format_span_id(around.span_id) if around.is_valid else None,
+        trace_id,
+        span_id,
         scope.user_id,
         plain_payload(payload, capturing),
     )
