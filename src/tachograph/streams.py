@@ -278,7 +278,8 @@ def _generator(
     inner: Any, stream: Stream, thrown: type[BaseException] | None = None, _of: Any = None
 ) -> Generator[Any, Any, Any]:
     # A coroutine has no __next__, so it is begun and resumed as all of them can be. What goes in and out is handed on
-    # in iterators: read once, they are empty, and no frame of ours holds what the host has let go.
+    # in iterators: read once, they are empty, and no frame of ours holds what the host has let go. What a step is of
+    # has to live as long as the step.
     resume, given = inner.send, iter(_AT_FIRST)
     while True:
         try:
