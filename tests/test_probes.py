@@ -1413,7 +1413,7 @@ def test_a_probed_method_is_bound_as_before(captured: Capture) -> None:
         captured.runtime.hooks.install(Probe(owner, "method", began=begin))
 
     assert plain == look()
-    assert 4 == len(captured.spans)
+    assert 5 == len(captured.spans)
     for call in (Base.method, functools.partial(Base.method, mark="a")):
         with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'self'"):
             call()  # type: ignore[call-arg]

@@ -79,10 +79,24 @@ class Method(StandIn):
 
     def __call__(self, instance: Any = _NOBODY, /, *args: Any, **kwargs: Any) -> Any:
         """Call it with its object first, as Python calls what a method is made of."""
-        if instance is _NOBODY:  # a mistake of the host's, or its object is among the keywords
-            return self.__wrapped__(**kwargs)
+        if instance is _NOBODY:
+            return self._self_with_keywords(kwargs)
+        function: Any = self.__wrapped__
         wrapper: Any = self._self_wrapper
-        return wrapper(types.MethodType(self.__wrapped__, instance), instance, args, kwargs)
+        bound = functools.partial(function, None) if instance is None else types.MethodType(function, instance)
+        return wrapper(bound, instance, args, kwargs)
+
+    def _self_with_keywords(self, kwargs: dict[str, Any]) -> Any:
+        # Its object may be among them; a function that only stands in a class has none.
+        function: Any = self.__wrapped__
+        wrapper: Any = self._self_wrapper
+        code = function.__code__
+        first = code.co_varnames[: code.co_argcount][:1]
+        if not code.co_posonlyargcount and first and first[0] in kwargs:
+            return self(kwargs.pop(first[0]), **kwargs)
+        if first and len(function.__defaults__ or ()) < code.co_argcount:
+            return function(**kwargs)  # a mistake of the host's, which Python tells of
+        return wrapper(function, None, (), kwargs)
 
 
 def standing_in(owner: Any, original: Any, wrapper: Callable[..., Any]) -> StandIn:

@@ -8,8 +8,10 @@ suspended. The operation ends exactly once: on exhaustion, error, close, garbage
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import operator
 import sys
 import time
 import types
@@ -342,12 +344,42 @@ def _unseen(begin: Callable[[], Any]) -> Any:
         sys.set_asyncgen_hooks(*hooks)
 
 
+class _Copy:
+    """``__copy__`` of a proxy: its class can copy all, and the object says what the one it wraps says."""
+
+    def __get__(self, proxy: Any, owner: type | None = None) -> Any:
+        return _copied if proxy is None else proxy.__wrapped__.__copy__
+
+
+def _copied(proxy: Any) -> Any:
+    return copy.copy(proxy.__wrapped__)
+
+
 class _StreamProxy(_Proxy):
-    """What is iterated and no generator, passing for the object it wraps."""
+    """What is iterated and no generator, passing for the object it wraps. What is copied of it is not driven."""
+
+    __copy__ = _Copy()
+    __deepcopy__ = property(lambda self: self.__wrapped__.__deepcopy__)
 
     def __init__(self, wrapped: Any, stream: Stream) -> None:
         super().__init__(wrapped)
         self._self_stream = stream
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
+
+    def __eq__(self, other: object) -> Any:
+        return self.__wrapped__ == (other.__wrapped__ if type(other) is type(self) else other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.__wrapped__ != (other.__wrapped__ if type(other) is type(self) else other)
+
+    def __hash__(self) -> int:
+        return hash(self.__wrapped__)
+
+    def __length_hint__(self) -> Any:
+        hint = operator.length_hint(self.__wrapped__, -1)
+        return NotImplemented if hint < 0 else hint
 
     def _self_iterated(self, iterated: Any) -> Any:
         if iterated is self.__wrapped__:
@@ -384,6 +416,8 @@ class _IteratorProxy(_StreamProxy):
 
 class _AsyncIteratorProxy(_StreamProxy):
     """An asynchronous iterator."""
+
+    __iter__: Any = None  # who asks whether it can be iterated without waiting hears the truth
 
     def __aiter__(self) -> Any:
         return self._self_iterated(self.__wrapped__.__aiter__())

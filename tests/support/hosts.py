@@ -14,16 +14,19 @@ import copy
 import functools
 import gc
 import inspect
+import itertools
+import operator
 import pickle
 import sys
 import threading
 import types
+from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     Targets = list[tuple[Any, str]]
     Play = Iterator[Targets]
@@ -223,10 +226,39 @@ def method(log: Transcript) -> Play:
     log.attempt("instance", engine.run, speed=2)
     log.attempt("class", Engine.run, engine, 3)
     log.attempt("wrong", engine.run, 1, 2)
+    log.attempt("class, by names", Engine.run, self=engine, speed=4)
+    log.attempt("of nothing", Engine.run, None)
+    log.attempt("too few", Engine.run)
+    log.attempt("too few, by name", Engine.run, speed=1)
+    log("the same", Engine.run is Engine.run, engine.run.__func__ is Engine.run, type(engine.run) is types.MethodType)
     bound = engine.run
     log.attempt("bound", bound)
     log("bound to", bound.__self__, bound.__func__.__name__, engine.run == engine.run, engine.run == Engine().run)
     log("own attributes", vars(engine), "run" in vars(Engine), sorted(vars(Engine)))
+
+
+@_shape
+def function_that_stands_in_a_class(log: Transcript) -> Play:
+    """Functions of no object, kept together in a class that is never instantiated."""
+
+    class Engine:
+        def look(query="all", limit=3):  # type: ignore[no-untyped-def]  # noqa: N805
+            log("looked", query, limit)
+
+        def every(*queries, **more):  # type: ignore[no-untyped-def]
+            log("looked", queries, more)
+
+        def only(query="all", /, limit=3):  # type: ignore[no-untyped-def]  # noqa: N805
+            log("looked", query, limit)
+
+    yield [(Engine, "look"), (Engine, "every"), (Engine, "only")]
+    for name in ("look", "every", "only"):
+        function = getattr(Engine, name)
+        log.attempt("none", function, None)
+        log.attempt("nothing", function)
+        log.attempt("by name", function, query="one", limit=2)
+        log.attempt("limited", function, limit=4)
+        log.attempt("both", function, "two", limit=5)
 
 
 @_shape
@@ -860,9 +892,15 @@ def iterator_object(log: Transcript) -> Play:
     log.attempt("next", next, chunks)
     chunks.status = 404
     log("changed", chunks.status, chunks.left)
+    same = chunks
+    log("equal", chunks == same, chunks != same, chunks in (same, 1), chunks == Chunks(), {chunks: 1}[same])
+    log.attempt("copied", lambda: list(copy.copy(chunks)))
+    log.attempt("copied deeply", lambda: list(copy.deepcopy(chunks)))
+    log("pickled", pickled(chunks), operator.length_hint(chunks, 7))
     log.attempt("rest", list, chunks)
     log.attempt("over", next, chunks)
     log.attempt("close", chunks.close)
+    log("teed", [list(part) for part in itertools.tee(Engine().stream())])
     with Engine().stream() as entered:
         log.attempt("within", list, entered)
     with contextlib.closing(Engine().stream()) as closing:
@@ -895,6 +933,11 @@ def async_iterator_object(log: Transcript) -> Play:  # noqa: C901 - one of every
         async def __aexit__(self, *_: object) -> None:
             await self.aclose()
 
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+        __hash__ = None  # type: ignore[assignment]
+
         async def aclose(self) -> str:
             await asyncio.sleep(0)
             log("closed")
@@ -922,6 +965,13 @@ def async_iterator_object(log: Transcript) -> Play:  # noqa: C901 - one of every
         await log.attempted("in a task", asyncio.create_task(chunks.__anext__()))
         chunks.status = 404
         log("changed", chunks.status, chunks.left)
+        same = chunks
+        log("equal", chunks == same, chunks != same, chunks in (same, 1), chunks == Chunks())
+        log("kinds", isinstance(chunks, AsyncIterator), isinstance(chunks, Iterable))
+        log("copied", copy.copy(chunks).left, copy.deepcopy(chunks).status, pickled(chunks))
+        log.attempt("hash", hash, chunks)
+        with contextlib.suppress(TypeError):
+            log("iter", iter(chunks))
         log("rest", [item async for item in chunks])
         await log.attempted("over", chunks.__anext__())
         await log.attempted("close", chunks.aclose())
