@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import dataclasses
 import functools
 import gc
 import importlib
@@ -14,7 +15,7 @@ import pickle
 import sys
 import threading
 import weakref
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -1417,6 +1418,36 @@ def test_a_probed_method_is_bound_as_before(captured: Capture) -> None:
     for call in (Base.method, functools.partial(Base.method, mark="a")):
         with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'self'"):
             call()  # type: ignore[call-arg]
+
+
+def test_a_probed_method_that_a_program_puts_elsewhere_too(captured: Capture) -> None:
+    """In another class of the family it is the same method, recorded once, and taken out in the end."""
+
+    class Base:
+        pass
+
+    captured.runtime.hooks.install_family(Base, ["method"], lambda owner, name: Probe(owner, name, began=begin))
+
+    class First(Base):
+        def method(self) -> str:
+            return type(self).__name__
+
+    class Alias(First):
+        method = First.method
+
+    @dataclasses.dataclass(slots=True)
+    class Copied(Base):
+        left: int = 0
+
+        def method(self) -> str:
+            return type(self).__name__
+
+    assert Alias.method is First.method
+    assert ["First", "Alias", "Copied"] == [made().method() for made in (First, Alias, Copied)]
+    assert 3 == len(captured.spans)
+    captured.runtime.hooks.uninstall()
+    assert [FunctionType] * 3 == [type(vars(owner)["method"]) for owner in (First, Alias, Copied)]
+    assert Alias.method is First.method
 
 
 # ------------------------------------------------------------------------------------------------------- carrying

@@ -285,6 +285,7 @@ class Hooks:
         self.uninstalled = False
         # Weak, keys and values: classes made inside functions must stay collectable, and a patch knows its owner.
         self._patched: weakref.WeakKeyDictionary[Any, dict[str, weakref.ref[Any]]] = weakref.WeakKeyDictionary()
+        self._patches: weakref.WeakValueDictionary[tuple[int, str], Any] = weakref.WeakValueDictionary()
         self.rows: dict[str, Hook] = {}
         self.after_fork()
 
@@ -314,8 +315,12 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         try:
-            wrapper = functools.partial(drive, self.guard.__call__, self._begin(probe))
-            self._patch(owner, attribute, standing_in(owner, original, wrapper))
+            patch = original
+            # Else the program has put ours here as well, as who copies a class or a method of another does.
+            if self._patches.get((id(patch), attribute)) is not patch:
+                wrapper = functools.partial(drive, self.guard.__call__, self._begin(probe))
+                patch = standing_in(owner, original, wrapper)
+            self._patch(owner, attribute, patch)
         except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
             self._row(
                 Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
@@ -360,8 +365,10 @@ class Hooks:
         return _Carrying(self.guard) if self.enabled else None
 
     def _patch(self, owner: Any, attribute: str, patch: Any) -> None:
-        setattr(owner, attribute, patch)
+        if vars(owner).get(attribute) is not patch:
+            setattr(owner, attribute, patch)
         self._patched.setdefault(owner, {})[attribute] = weakref.ref(patch)
+        self._patches[id(patch), attribute] = patch
 
     def _row(self, hook: Hook) -> None:
         # Classes made inside functions can be many, all with one label; bounded for those made with many.

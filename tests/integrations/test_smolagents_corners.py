@@ -404,6 +404,42 @@ class TestShapes:
         assert made == []
         assert used(recorded.ledger.total()) == billed(agent.model)
 
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_model_that_asks_in_a_thread_of_its_own(self, recorded: Capture, streaming: bool) -> None:  # noqa: FBT001
+        """What an overriding method calls in a thread, to limit its time, is part of its call; another call is not."""
+        other = ScriptedModel(answer("theirs"), model_id="other")
+
+        class Timed(ScriptedModel):
+            def generate(self, *args: Any, **kwargs: Any) -> ChatMessage:
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(other.generate, []).result(5)
+                    return pool.submit(super().generate, *args, **kwargs).result(5)
+
+            def generate_stream(self, *args: Any, **kwargs: Any) -> Any:
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(other.generate, []).result(5)
+                    yield from pool.submit(super().generate_stream, *args, **kwargs).result(5)
+
+        agent = caller(name="agent", stream_outputs=streaming)
+        agent.model = model = Timed(answer("done"), model_id="timed")
+        with tachograph.session("s"):
+            agent.run("go")
+
+        assert used(recorded.ledger.total()) == billed(model, other)
+
+    def test_properties_that_fail(self, recorded: Capture) -> None:
+        """The calls of a model whose name cannot be asked for are recorded all the same."""
+
+        class Nameless(ScriptedModel):
+            def __getattribute__(self, name: str) -> Any:
+                if name == "model_id":
+                    raise RuntimeError("not yet")
+                return super().__getattribute__(name)
+
+        Nameless(answer()).generate([])
+
+        assert used(recorded.ledger.total()) == {"Nameless": (1, 100, 10)}
+
     def test_first_runs_at_once(self, recorded: Capture) -> None:
         """Several runs that are the first to meet a class hook it once."""
 

@@ -12,7 +12,7 @@ from smolagents.utils import AgentError, AgentMaxStepsError
 from tachograph import names
 from tachograph.integrations.smolagents import content, model, pauses, tool
 from tachograph.integrations.smolagents.content import captured, taken
-from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_here, run_of, shown_name
+from tachograph.integrations.smolagents.run import Run, lost, named, owner_of, run_here, run_of, shown_name, text_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -71,8 +71,8 @@ def _delegable(call: Call, agent: Any, *, deferred: bool) -> Start:
 
 def _description(agent: Any) -> str | None:
     """What the program says the agent is for: the program's own words, as its name is."""
-    described = getattr(agent, "description", None)
-    return described[:_MAX_DESCRIPTION] if type(described) is str and described else None
+    described = text_of(agent, "description")
+    return None if described is None else described[:_MAX_DESCRIPTION]
 
 
 def run_ended(call: Call) -> Facts:

@@ -11,7 +11,7 @@ from tachograph import names
 from tachograph.facts import TOO_MANY
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured
-from tachograph.integrations.smolagents.run import overlooked, run_of
+from tachograph.integrations.smolagents.run import lost, overlooked, owner_of, run_of, text_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -79,8 +79,7 @@ def duck_typed(model: Any) -> Iterator[Probe]:
 
 def model_id(model: Any) -> str | None:
     """The model's id where it has one."""
-    found = getattr(model, "model_id", None)
-    return found if type(found) is str and found else None
+    return text_of(model, "model_id")
 
 
 # ------------------------------------------------------------------------------------------------------ a call
@@ -98,6 +97,8 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
     if call.inside is not None and call.inside.kind == "model":
         return None
     model = call.instance
+    if lost(call) and _overridden_under_way(call, model, "generate_stream" if streaming else "generate"):
+        return None
     kind: type = type(model)
     if model is None or issubclass(kind, type):  # a static method or one of the class
         model = kind = call.owner if model is None else model
@@ -129,11 +130,19 @@ def _began(call: Call, *, streaming: bool) -> Start | None:
         "model",
         name,
         facts,
-        data=Usage(said) if streaming else None,
+        data=Usage(said, model) if streaming else model,
         in_process=in_process,
         deferred=streaming,
         content=None if capturing is None else captured(call, content.request),
     )
+
+
+def _overridden_under_way(call: Call, model: Any, attribute: str) -> bool:
+    """Whether it is what an overriding method calls in a thread of its own, as one that limits the time does."""
+    if owner_of(model, attribute) in (None, call.owner):
+        return False
+    asked = (live.data for live in call.recorder.open("model"))
+    return any((data.model if type(data) is Usage else data) is model for data in asked)
 
 
 def call_ended(call: Call) -> Facts:
@@ -160,10 +169,11 @@ class Usage:
     chunk that reports the whole input again is a running total, as nobody sends the input twice.
     """
 
-    __slots__ = ("answered", "cached", "calls", "completion", "prompt", "reasoning", "said")
+    __slots__ = ("answered", "cached", "calls", "completion", "model", "prompt", "reasoning", "said")
 
-    def __init__(self, said: content.Said | None = None) -> None:
+    def __init__(self, said: content.Said | None = None, model: Any = None) -> None:
         self.said = said
+        self.model = model
         self.prompt: int | None = None
         self.completion: int | None = None
         self.cached: int | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tachograph.content import Sent
 from tachograph.context import SCOPE_KEY, current, here
 from tachograph.drive import stands_in
+from tachograph.guard import of_a_signal
 
 if TYPE_CHECKING:
     from tachograph.live import Live
@@ -71,11 +72,20 @@ def overlooked(thing: Any, attribute: str) -> type | None:
 
 def shown_name(agent: Any) -> str:
     """The agent's name, or its class where it has none."""
-    name = getattr(agent, "name", None)
-    return name if type(name) is str and name else type(agent).__name__
+    return text_of(agent, "name") or type(agent).__name__
 
 
 def named(agent: Any) -> str | None:
     """The agent's name where it has one."""
-    name = getattr(agent, "name", None)
-    return name if type(name) is str and name else None
+    return text_of(agent, "name")
+
+
+def text_of(thing: Any, attribute: str) -> str | None:
+    """A text that one of the program's objects has; None where it has none, or is a property that fails."""
+    try:
+        found = getattr(thing, attribute, None)
+    except Exception as error:
+        if of_a_signal(error):
+            raise
+        return None
+    return found if type(found) is str and found else None

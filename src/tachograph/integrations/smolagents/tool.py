@@ -13,7 +13,7 @@ from tachograph import names
 from tachograph.drive import Watch
 from tachograph.integrations.smolagents import content
 from tachograph.integrations.smolagents.content import captured, taken
-from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_here, run_of
+from tachograph.integrations.smolagents.run import Run, lost, named, overlooked, owner_of, run_here, run_of, text_of
 from tachograph.live import Start
 from tachograph.probes import Probe
 
@@ -81,8 +81,7 @@ def tool_ended(call: Call) -> None:
 
 def tool_name(tool: Any) -> str:
     """The tool's name, or its class where it has none."""
-    name = getattr(tool, "name", None)
-    return name if type(name) is str and name else type(tool).__name__
+    return text_of(tool, "name") or type(tool).__name__
 
 
 def _lost_parent(call: Call, tool: Any) -> Live | None:
