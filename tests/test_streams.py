@@ -326,6 +326,31 @@ async def _later(result: Any) -> Any:
     return result
 
 
+def test_an_iterator_of_both_kinds_is_told_as_it_is_asked() -> None:
+    """Asked with or without waiting, each item is told, and the end once; one that is closed was abandoned."""
+
+    class Both(_Letters):
+        def __iter__(self) -> Both:
+            return self
+
+        def __next__(self) -> str:
+            return next(self._left)
+
+        def close(self) -> None:
+            pass
+
+    async def main(chunks: Any) -> list[str]:
+        return [item async for item in chunks]
+
+    plainly, awaited, closed = Told(), Told(), Told()
+
+    assert ["a", "b"] == list(plainly.of(Both())) == asyncio.run(main(awaited.of(Both())))
+    assert ["a", "b"] == plainly.items == awaited.items
+    assert [(None, None)] == plainly.ends == awaited.ends
+    closed.of(Both()).close()
+    assert [("GeneratorExit", None)] == closed.ends
+
+
 @pytest.mark.parametrize("coroutine", [_later, _of_old])
 @pytest.mark.parametrize("make", [_Letters, _async_letters, _letters, lambda: iter("ab")], ids=named)
 def test_what_a_coroutine_gives_is_part_of_it(make: Any, coroutine: Any) -> None:

@@ -234,7 +234,7 @@ def streamed(result: Any, stream: Stream) -> Any:
         driver = _async_generator(result, stream)
     elif hasattr(kind, "__next__"):
         stream.kind = types.GeneratorType
-        driver = _IteratorProxy(result, stream)
+        driver = (_EitherProxy if hasattr(kind, "__anext__") else _IteratorProxy)(result, stream)
     elif hasattr(kind, "__anext__"):
         stream.kind = types.AsyncGeneratorType
         driver = _AsyncIteratorProxy(result, stream)
@@ -440,9 +440,21 @@ class _AsyncIteratorProxy(_StreamProxy):
 
     def _self_driven(self, step: Any, thrown: type[BaseException] | None) -> Any:
         """One step of it, driven, if it is awaited as coroutines are."""
-        steps = step, self._self_stream, thrown, self  # which is not to be dropped meanwhile
+        stream = self._self_stream
+        if not hasattr(step, "send"):
+            if thrown is not None:
+                stream.failed(thrown())
+            return step
+        stream.kind = types.AsyncGeneratorType
+        steps = step, stream, thrown, self  # which is not to be dropped meanwhile
         if type(step) is types.CoroutineType:
             driver: Any = _coroutine(_Coroutine(steps))
             driver.__name__, driver.__qualname__ = step.__name__, step.__qualname__
             return driver
-        return _Steps(steps) if hasattr(step, "send") else step
+        return _Steps(steps)
+
+
+class _EitherProxy(_AsyncIteratorProxy, _IteratorProxy):
+    """An iterator of both kinds, which is of the kind that it is asked as."""
+
+    __iter__ = _IteratorProxy.__iter__

@@ -1084,6 +1084,58 @@ def async_iterator_that_is_iterated_otherwise(log: Transcript) -> Play:  # noqa:
 
 
 @_shape
+def iterator_of_both_kinds(log: Transcript) -> Play:
+    """An iterator that can be asked as an asynchronous one too, given at once and by a coroutine."""
+
+    class Chunks:
+        left = 2
+
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> int:
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> int:
+            await asyncio.sleep(0)
+            if not self.left:
+                raise StopAsyncIteration
+            return next(self)
+
+        def close(self) -> str:
+            return "closed"
+
+    class Engine:
+        def stream(self) -> Any:
+            return Chunks()
+
+        async def asked(self) -> Any:
+            return Chunks()
+
+    async def main() -> None:
+        for chunks in (Engine().stream(), await Engine().asked()):
+            log("awaited", [item async for item in chunks], list(chunks))
+            await log.attempted("over", chunks.__anext__())
+        mixed = await Engine().asked()
+        log("one", next(mixed), "other", [item async for item in mixed])
+        left = await Engine().asked()
+        await log.attempted("one", left.__anext__())
+        log.attempt("close", left.close)
+
+    yield [(Engine, "stream"), (Engine, "asked")]
+    chunks = Engine().stream()
+    log("kinds", isinstance(chunks, AsyncIterator), isinstance(chunks, Iterable), iter(chunks) is chunks)
+    log("plainly", list(chunks), list(chunks), chunks.close())
+    asyncio.run(main())
+
+
+@_shape
 def iterator_that_is_iterated_otherwise(log: Transcript) -> Play:
     """An iterator whose ``__iter__`` is a generator, as that of a model client's stream is."""
 

@@ -141,8 +141,10 @@ def _overridden_under_way(call: Call, model: Any, attribute: str) -> bool:
     """Whether it is what an overriding method calls in a thread of its own, as one that limits the time does."""
     if owner_of(model, attribute) in (None, call.owner):
         return False
-    asked = (live.data for live in call.recorder.open("model"))
-    return any((data.model if type(data) is Usage else data) is model for data in asked)
+    for live in call.recorder.open("model"):
+        if (live.data.model if type(live.data) is Usage else live.data) is model:
+            return True
+    return False
 
 
 def call_ended(call: Call) -> Facts:
