@@ -112,6 +112,7 @@ SWALLOWS = {
     ("subscriptions.py", "Subscription._deliver_on_loop"): "likewise",
     ("built.py", "Built.build"): "said in one line: the host runs on without that exporter",
     ("cli/doctor.py", "examine"): "shown as a problem: to say what cannot be imported is the command's purpose",
+    ("integrations/smolagents/run.py", "text_of"): "the program's property fails: it costs a name and no more",
     ("streams.py", "_generator"): "handed on to the host's generator, which it was thrown into",
     ("streams.py", "Stream._simply"): "likewise; where it fails to skip an item, that is looked at through the guard",
     ("streams.py", "_async_generator"): "likewise",
