@@ -290,7 +290,7 @@ def test_time_that_is_up_is_expired(recorded: Capture, clock: HandClock) -> None
     assert "pending" == tachograph.approvals()[0]["status"]
     clock.ahead_ns += 11_000_000_000
     assert "EXPIRED" == tachograph.approvals()[0]["status"]
-    late.decide("APPROVE", decided_by="ada")
+    assert not late.decide("APPROVE", decided_by="ada")
     (row,) = tachograph.approvals()
     assert ("EXPIRED", "APPROVE", "ada") == (row["status"], row["late_decision"], row["decided_by"])
     assert 1 == recorded.ledger.session_metrics("s").hitl["drop"]["EXPIRED"]

@@ -185,10 +185,10 @@ class Approvals:
             if asked.record.end_ns is not None:
                 _log.warning("%s", _too_late(asked.record, decision))
                 return False
-            self._end(asked, decision, payload)
-            return True
+            return self._end(asked, decision, payload)
 
-    def _end(self, asked: _Asked, decision: str, payload: Mapping[str, Any]) -> None:
+    def _end(self, asked: _Asked, decision: str, payload: Mapping[str, Any]) -> bool:
+        """Write it down; whether it came in time."""
         now = max(self._recorder.now(), asked.record.start_ns)
         late = expired(asked.record, now)
         facts = {
@@ -207,6 +207,7 @@ class Approvals:
         self._recorder.tell(event, asked.base)
         if names.HUMAN_WAIT in record.attributes:
             self._settled(record)
+        return not late
 
     def catch_up(self) -> None:
         """Hear what other processes have decided on what was asked for here."""
@@ -386,7 +387,7 @@ def _meant(
 
 def _too_late(record: Operation, decision: str) -> str:
     facts = record.attributes
-    by = facts.get(names.APPROVAL_BY)
+    by = None if names.APPROVAL_LATE in facts else facts.get(names.APPROVAL_BY)
     return (
         f"approval of call {Approvals.call_id(record)!r} in session {record.session_id!r}: was decided already "
         f"({facts.get(names.APPROVAL_DECISION)}{f' by {by}' if by else ''}, {timestamp(record.end_ns or 0)}); "

@@ -52,7 +52,8 @@ class Approval:
         """Somebody has decided; see :func:`decide`.
 
         Returns:
-            Whether this is the decision: False where somebody had decided before, here or in another process.
+            Whether this is the decision: False where somebody had decided before, here or in another process, and where
+                the time was up.
 
         Raises:
             ValueError: for a decision that is none.
@@ -122,7 +123,8 @@ def decide(
         decided_by: who.
 
     Returns:
-        Whether this is the decision: False where somebody had decided before, here or in another process.
+        Whether this is the decision: False where somebody had decided before, here or in another process, and where the
+            time was up.
 
     Raises:
         ValueError: for a decision that is none.

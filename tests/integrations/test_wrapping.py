@@ -512,6 +512,21 @@ def test_no_item_says_it(bots, caplog):
     assert 'input_tokens = "item.tokens": no item has it' in caplog.text
 
 
+def test_a_stream_has_no_result(bots, caplog):
+    """What is looked for in the result of a generator is said to be in its items, and takes back nothing of theirs."""
+    stream = bots.table("Model.stream", "model", usage="item", input_tokens="result.input")
+
+    async def main() -> list[Any]:
+        return [item async for item in bots.load().Model().stream({"input_tokens": 2, "output_tokens": 1})]
+
+    with capture(wrap=[stream]) as recorded:
+        asyncio.run(main())
+
+    facts = operations(recorded, "model")[0].attributes
+    assert (2, 1) == (facts[names.INPUT_TOKENS], facts[names.OUTPUT_TOKENS])
+    assert 'input_tokens = "result.input": a stream has no result; write item.…' in caplog.text
+
+
 def test_a_plain_function_that_gives_a_stream(bots, caplog):
     """A plain function is over when it returns; its result is followed where the table says so."""
     steps = bots.table("Bot.run", "tool", name="=plain")

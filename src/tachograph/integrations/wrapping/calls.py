@@ -63,8 +63,8 @@ class Wrapped:
         self._arguments = Arguments(callable_, method=issubclass(type(owner), type))
         function = function_of(callable_)
         kinds = (function, inspect.unwrap(function))
-        self._streams = any(is_one(each) for is_one in _STREAMS for each in kinds)
-        self._deferred = self._streams or any(inspect.iscoroutinefunction(each) for each in kinds)
+        self.streams = any(is_one(each) for is_one in _STREAMS for each in kinds)
+        self._deferred = self.streams or any(inspect.iscoroutinefunction(each) for each in kinds)
 
     def add(self, group: Group, complain: Callable[[str], None]) -> None:
         """More tables, in the place of others for the same callers.
@@ -175,7 +175,7 @@ class Wrapped:
         name = facts.get(next(iter(words.WORDS[table.kind].values())).slot) or self._default_name(table, call.instance)
         if table.kind == "tool":
             facts[names.TOOL_TYPE] = "function"
-        elif table.kind == "model" and self._streams:
+        elif table.kind == "model" and self.streams:
             facts.setdefault(names.REQUEST_STREAM, True)
         elif table.kind == "agent":
             facts.update(_switch(call, table, name, facts))

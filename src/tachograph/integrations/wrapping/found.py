@@ -70,10 +70,11 @@ class Found:
         for entry in table.at[moment]:
             if moment == "end" and _out_of_reach(call, entry):
                 continue
-            value = guard(self._value, call, table, entry, item)
-            if value is NOTHING or (value is None and moment == "item"):
-                continue
             slot = entry.word.slot
+            value = guard(self._value, call, table, entry, item)
+            # Who says nothing does not take back what was said elsewhere.
+            if value is NOTHING or (value is None and (moment == "item" or known.get(slot) is not None)):
+                continue
             for one, what in ({} if value is None else value).items() if slot is words.MANY else ((slot, value),):
                 more = known.get(one) if table.delta and moment == "item" and one in words.SUMS else None
                 known[one] = what if more is None else what + more
@@ -98,6 +99,8 @@ class Found:
         """What the entry's word makes of what is there; NOTHING where that is nothing."""
         found = self._at(call, entry, item)
         if found is None:
+            if self.wrapped.streams and call.result is None and entry.source.roots == {"result"}:
+                _missed(table, entry, "a stream has no result; write item.… for what it yields")
             return None
         value = NOTHING if found is NOTHING else entry.word.read(found)
         if value is NOTHING and item is NOTHING:
