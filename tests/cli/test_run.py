@@ -139,6 +139,16 @@ def test_exit_codes_are_the_programs_own(programs, end, code):
     assert (code, plain) == (recorded.code, recorded)
 
 
+@pytest.mark.parametrize("settings", [{}, {"TACHOGRAPH_STORE": "store.db"}, {"TACHOGRAPH_OTLP_FILE": "out.jsonl"}])
+def test_a_program_that_is_interrupted_ends_of_that(programs, settings):
+    """Who waits for it sees the signal, whatever there is to be kept or sent at the end."""
+    programs.write("app.py", "from crew import boss\nboss().run('x')\nraise KeyboardInterrupt\n")
+
+    for argument in (["app.py"], ["-m", "app"]):
+        recorded = programs.run(*RUN, *argument, TACHOGRAPH_SUMMARY="0", **settings)
+        assert -signal.SIGINT == recorded.code
+
+
 def test_a_broken_sitecustomize_of_its_own_is_pythons_to_report(programs):
     """What the environment's own sitecustomize raises is said as ever, and recording starts all the same."""
     programs.write("app.py", "from crew import operations, boss, tell\nboss().run('x')\ntell(n=len(operations()))")

@@ -29,7 +29,7 @@ from tachograph.providers import Providers
 from tachograph.recorder import Recorder
 from tachograph.runtime import keeping
 from tachograph.runtime.attending import attendants
-from tachograph.runtime.ending import Ending
+from tachograph.runtime.ending import Ending, still_interrupted
 from tachograph.store import forks
 from tachograph.subscriptions import Subscription, Subscriptions
 from tachograph.summary import summary
@@ -261,6 +261,7 @@ class Runtime:
             self.guard(self.recorder.abandon_all)
             if self.keeper is not None:
                 self.guard(self.keeper.witness)
+        self.guard(still_interrupted)
 
     def _forget_exit(self) -> None:
         for at_exit in (self.at_exit, self._before_providers_end):
@@ -290,6 +291,7 @@ class Runtime:
         self.guard(self.recorder.abandon_all)
         self.guard(self._print_summary)
         self.stop()
+        self.guard(still_interrupted)
 
     def _print_summary(self) -> None:
         if sys.stderr is None or os.getpid() != self._process:

@@ -1,7 +1,9 @@
-"""The end of a child of ``multiprocessing``, which runs nothing of what other processes run at exit."""
+"""The end of a child of ``multiprocessing``, which runs nothing of what others run at exit; that of an interrupt."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import weakref
 from typing import TYPE_CHECKING
 
@@ -33,3 +35,14 @@ class Ending:
         at_exit = self._at_exit()
         if at_exit is not None:
             at_exit()
+
+
+def still_interrupted() -> None:
+    """Have a process that is about to end of a ``KeyboardInterrupt`` end of it, as the last thing done at exit.
+
+    It would end with exit code 1 otherwise: Python forgets how it ends as soon as a text is run as code, as the import
+    of any module with a named tuple does.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - so Python takes it down again
