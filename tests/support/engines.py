@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -39,10 +40,18 @@ def find() -> dict[str, Path]:
     return {name: Path(path) for name, path in (line.split("\t") for line in said.splitlines())}
 
 
+_PORTS = iter(random.sample(range(15_000, 32_000), 17_000))
+"""Below those that the system gives to whoever connects (32768 and more on Linux, 49152 elsewhere): an engine binds a
+port some time after it was found free, again after a crash, and in between it could be somebody's."""
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((LOOPBACK, 0))
-        return int(found.getsockname()[1])
+    """A port of the loopback that is free, and that nobody else is given: neither by this nor by the system."""
+    for port in _PORTS:
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind((LOOPBACK, port))
+            return port
+    raise RuntimeError("no port is free")
 
 
 def wait_for(what: str, look: Callable[[], T], timeout: float = PATIENCE) -> T:
