@@ -15,6 +15,7 @@ import pickle
 import sys
 import threading
 import weakref
+from collections import Counter
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -1448,6 +1449,41 @@ def test_a_probed_method_that_a_program_puts_elsewhere_too(captured: Capture) ->
     captured.runtime.hooks.uninstall()
     assert [FunctionType] * 3 == [type(vars(owner)["method"]) for owner in (First, Alias, Copied)]
     assert Alias.method is First.method
+
+
+def test_a_probed_method_of_several_names(captured: Capture) -> None:
+    """Called by another name of its class it is the same method, recorded by its own probe, if that name has one."""
+
+    class Client:
+        def ask(self) -> str:
+            return "asked"
+
+        __call__ = also = stream = ask
+
+        @staticmethod
+        def plain() -> str:
+            return "plain"
+
+        simple = plain
+
+    def streaming(call: Call) -> Start:
+        return Start("tool", "streamed")
+
+    def look() -> list[Any]:
+        client = Client()
+        calls: list[Any] = [client.ask, client.also, client, client.stream, client.plain, Client.simple]
+        return [*(call() for call in calls), Client.ask is Client.also, Client.plain is Client.simple]
+
+    before, plain = dict(vars(Client)), look()
+    for name, began in (("ask", begin), ("plain", begin), ("stream", streaming)):
+        captured.runtime.hooks.install(Probe(Client, name, began=began))
+
+    assert plain == look()
+    assert {"probed": 5, "streamed": 1} == Counter(
+        entry["tool_name"] for entry in captured.ledger.audit_log(event_type="tool_execution_started")
+    )
+    captured.runtime.hooks.uninstall()
+    assert before == dict(vars(Client))
 
 
 # ------------------------------------------------------------------------------------------------------- carrying

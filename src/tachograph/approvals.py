@@ -181,9 +181,9 @@ class Approvals:
             if asked is None:
                 asked = self._unasked(call_id, payload, session_id)
                 if not payload.get("tool_name"):  # who decides by the id alone means a request that was made
-                    _log.warning("%s", _unheard(asked.record, decision, elsewhere))
+                    _log.warning("tachograph: %s", _unheard(asked.record, decision, elsewhere))
             if asked.record.end_ns is not None:
-                _log.warning("%s", _too_late(asked.record, decision))
+                _log.warning("tachograph: %s", _too_late(asked.record, decision))
                 return False
             return self._end(asked, decision, payload)
 

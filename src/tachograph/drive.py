@@ -99,10 +99,27 @@ class Method(StandIn):
         return wrapper(function, None, (), kwargs)
 
 
+class StaticMethod(StandIn):
+    """A static method in the place of the host's: whoever is asked for it gives the same function."""
+
+    __slots__ = ()
+
+    def __init__(self, wrapped: Any, wrapper: Callable[..., Any]) -> None:
+        super().__init__(wrapped, wrapper)
+        self._self_function = StandIn(wrapped.__func__, wrapper)
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self._self_function
+
+
 def standing_in(owner: Any, original: Any, wrapper: Callable[..., Any]) -> StandIn:
     """What stands in the place of ``original`` in ``owner``, a class or module: each call of it is the wrapper's."""
-    method = isinstance(owner, type) and type(original) in (types.FunctionType, Method)
-    return (Method if method else StandIn)(original, wrapper)
+    if isinstance(owner, type):
+        if type(original) in (types.FunctionType, Method):
+            return Method(original, wrapper)
+        if type(original) in (staticmethod, StaticMethod):
+            return StaticMethod(original, wrapper)
+    return StandIn(original, wrapper)
 
 
 def stands_in(value: Any) -> bool:

@@ -260,6 +260,10 @@ def stand_in(function: F, probe: Probe, hooks: Callable[[], Hooks]) -> F:
     return cast("F", StandIn(function, functools.partial(drive, hooks().guard, begin)))
 
 
+class _Alias(weakref.ref):  # type: ignore[type-arg]  # not generic when it runs
+    """Of a patch where it stands under another name of its owner, until that has a probe of its own."""
+
+
 @dataclass(slots=True)
 class Hook:
     """One place that is hooked, or is not and why. For ``tachograph doctor``."""
@@ -304,7 +308,7 @@ class Hooks:
         # A patch that nobody has any more, the program has put something else in the place of; one under a patch of the
         # program's is in force.
         patch = self._patched.get(owner, {}).get(attribute)
-        return patch is not None and patch() is not None
+        return patch is not None and patch() is not None and type(patch) is not _Alias
 
     def _install(self, probe: Probe | Glance | Carry) -> None:
         owner, attribute = probe.owner, probe.attribute
@@ -315,12 +319,16 @@ class Hooks:
             self._row(Hook(probe.label, hooked=False, why=why, optional=probe.optional))
             return
         try:
+            if type(self._patched.get(owner, {}).get(attribute)) is _Alias:
+                original = original.__wrapped__
             patch = original
             # Else the program has put ours here as well, as who copies a class or a method of another does.
             if self._patches.get((id(patch), attribute)) is not patch:
                 wrapper = functools.partial(drive, self.guard.__call__, self._begin(probe))
                 patch = standing_in(owner, original, wrapper)
             self._patch(owner, attribute, patch)
+            for name in [name for name, value in vars(owner).items() if value is original and value is not patch]:
+                self._patch(owner, name, patch, _Alias)
         except (AttributeError, TypeError) as error:  # of a class whose metaclass lets nothing be set
             self._row(
                 Hook(probe.label, hooked=False, why=f"its class lets nothing be replaced ({type(error).__name__})")
@@ -364,10 +372,10 @@ class Hooks:
     def _carrying(self, *_: Any) -> _Carrying | None:
         return _Carrying(self.guard) if self.enabled else None
 
-    def _patch(self, owner: Any, attribute: str, patch: Any) -> None:
+    def _patch(self, owner: Any, attribute: str, patch: Any, kind: type[weakref.ref[Any]] = weakref.ref) -> None:
         if vars(owner).get(attribute) is not patch:
             setattr(owner, attribute, patch)
-        self._patched.setdefault(owner, {})[attribute] = weakref.ref(patch)
+        self._patched.setdefault(owner, {})[attribute] = kind(patch)
         self._patches[id(patch), attribute] = patch
 
     def _row(self, hook: Hook) -> None:

@@ -78,6 +78,7 @@ DOORS = {
     "tachograph.drive:Method.__get__": "a method is looked up",
     "tachograph.drive:Method.__call__": "and called",
     "tachograph.drive:Method._self_with_keywords": "likewise",
+    "tachograph.drive:StaticMethod.__get__": "likewise",
     "tachograph.drive:_BoundStandIn.__copy__": "a method is copied",
     "tachograph.drive:_BoundStandIn.__deepcopy__": "likewise",
     "tachograph.drive:_BoundStandIn.__reduce_ex__": "a method is pickled",

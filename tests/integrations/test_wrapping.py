@@ -548,8 +548,8 @@ def test_a_plain_function_that_gives_a_stream(bots, caplog):
 CLIENT = """
 import openai
 
-ASKED = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "?"}], "stream": True}
-ASKED["stream_options"] = {"include_usage": True}
+ASKED = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "?"}]}
+STREAM = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 class Model:
@@ -557,14 +557,14 @@ class Model:
         self.now = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
         self.later = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
 
-    def ask(self):
-        return self.now.chat.completions.create(**ASKED)
+    def ask(self, stream=True):
+        return self.now.chat.completions.create(**ASKED, **(STREAM if stream else {}))
 
     async def ask_later(self):
-        return await self.later.chat.completions.create(**ASKED)
+        return await self.later.chat.completions.create(**ASKED, **STREAM)
 
     def ask_at_once(self):
-        return self.later.chat.completions.create(**ASKED)
+        return self.later.chat.completions.create(**ASKED, **STREAM)
 
 
 async def read(asked, within):
@@ -618,6 +618,55 @@ def test_a_stream_of_a_model_client(tmp_path, method, within):
     )
     assert (2, 15, 6, 1) == (bill.requests, bill.prompt_tokens, bill.completion_tokens, bill.cached_tokens)
     assert {"ok": 2} == Counter(call.outcome for call in operations(recorded, "model"))
+
+
+def test_a_client_that_gives_a_reply_or_a_stream(tmp_path, caplog):
+    """One table does for both: the tokens are in the reply, or in a chunk, and neither is missed in the other."""
+    replies = [Reply("one two", prompt_tokens=7 + n, completion_tokens=3, cached_tokens=n) for n in range(3)]
+    with host(tmp_path) as client, ScriptedLLM({"gpt-4.1": replies}) as llm:
+        client.write(CLIENT)
+        table = client.table(
+            "Model.ask",
+            "model",
+            model="=gpt-4.1",
+            usage=["result.usage", "item.usage"],
+            response_id=["item.id", "result.id"],
+        )
+        with capture(wrap=[table]) as recorded:
+            model = client.load().Model(llm.base_url)
+            assert [3, 4] == [model.ask(stream=False).usage.completion_tokens + n for n in range(2)]
+            assert "one two" == "".join(map(_text, model.ask()))
+
+        calls, bill = operations(recorded, "model"), llm.bill()["gpt-4.1"]
+        total = recorded.ledger.total()
+    assert [None, None, True] == [call.attributes.get(names.REQUEST_STREAM) for call in calls]
+    assert [3, 3, 3] == [call.attributes[names.OUTPUT_TOKENS] for call in calls]
+    assert all(call.attributes[names.RESPONSE_ID] for call in calls)
+    assert (bill.prompt_tokens, bill.cached_tokens) == (total.total_prompt_tokens, total.cached_tokens)
+    assert not recorded.runtime.stats()["wraps_missed"]
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("place", ["Bot.use", "Bot.steps"])
+def test_tokens_that_are_nowhere(bots, caplog, place):
+    """Tokens that may be in the result or an item, and are not, are missed once, where they could have been."""
+    with capture(wrap=[bots.table(place, "model", usage=["result.usage", "item.usage"])]) as recorded:
+        bot = bots.load().Bot()
+        assert {"found": 3, "ok": True} == bot.use("x")
+        assert ["x"] == list(bot.steps("x"))
+
+    ((missed, times),) = recorded.runtime.stats()["wraps_missed"].items()
+    assert (1, True) == (times, missed.endswith(f"{place}): usage"))
+    said = {"Bot.use": 'usage = "result.usage": found nothing', "Bot.steps": 'usage = "item.usage": no item has it'}
+    assert said[place] in caplog.text
+
+
+def test_no_stream_to_look_into(bots, caplog):
+    """Where a table looks into a stream, and there is none, that is said."""
+    with capture(wrap=[bots.table("Bot.use", "model", usage="item.usage")]):
+        assert {"found": 3, "ok": True} == bots.load().Bot().use("x")
+
+    assert 'usage = "item.usage": gave a dict, which is no stream; write result.… for what is in it' in caplog.text
 
 
 def _text(chunk: Any) -> str:
@@ -1003,9 +1052,9 @@ def test_what_is_not_there_is_said_once_and_counted(bots, caplog):
     label = f"init(wrap=…): wrap 1 ({bots.name}:Bot.run): "
     assert {f"{label}name": 3, f"{label}session_id": 3, f"{label}fields.x": 3} == missed
     assert [
-        f'{label}session_id = "session_id.id": found nothing',
-        f'{label}name = "self.title": found nothing',
-        f'{label}fields.x = "result.nothing": found nothing',
+        f'tachograph: {label}session_id = "session_id.id": found nothing',
+        f'tachograph: {label}name = "self.title": found nothing',
+        f'tachograph: {label}fields.x = "result.nothing": found nothing',
     ] == [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 

@@ -13,11 +13,13 @@ from support.values import named
 from support.written import host
 from tachograph.config import Config, ConfigError
 from tachograph.integrations.wrapping import words
+from tachograph.integrations.wrapping.elsewhere import elsewhere
 from tachograph.integrations.wrapping.modules import absent
-from tachograph.integrations.wrapping.paths import NOTHING, PathError, source
+from tachograph.integrations.wrapping.paths import NOTHING, PathError, sources
 from tachograph.integrations.wrapping.tables import read
 from tachograph.integrations.wrapping.targets import TargetError, find
 from tachograph.names import EVENTS
+from tachograph.testing import capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,10 +87,6 @@ WRONG: dict[str, tuple[Any, str]] = {
         "name = {'x': 1}: expected a path such as \"result.usage\", not dict",
     ),
     "no paths": ([{**OF, "as": "agent", "name": []}], "name = []: expected at least one path"),
-    "mixed paths": (
-        [{**OF, "as": "model", "input_tokens": ["item.n", "=1"]}],
-        "input_tokens = ['item.n', '=1']: item cannot be mixed with other places",
-    ),
     "of no argument": (
         [{**OF, "as": "agent", "name": "argument"}],
         "name = 'argument': expected the name of an argument after argument",
@@ -96,6 +94,13 @@ WRONG: dict[str, tuple[Any, str]] = {
     "too late": (
         [{**OF, "as": "agent", "session_id": "result.session"}],
         "session_id = 'result.session': is to be known when the call begins, and this only comes of it",
+    ),
+    "a model too late": (
+        [{**OF, "as": "model", "model": "result.model"}],
+        (
+            "model = 'result.model': is to be known when the call begins, and this only comes of it; "
+            "what the answer says is its response_model"
+        ),
     ),
     "a condition too late": (
         [{**OF, "as": "tool", "if": "result"}],
@@ -256,7 +261,8 @@ def test_paths(written: Any, expected: Any) -> None:
     thing.nothing = None  # type: ignore[attr-defined]
     arguments = {"thing": thing, "mapped": Mapped(a=1), "имя": {"поле": "значение"}}
 
-    assert expected == source(written).found(lambda path: arguments.get(path.name, NOTHING))
+    (source,) = sources(written)
+    assert expected == source.found(lambda path: arguments.get(path.name, NOTHING))
 
 
 @pytest.mark.parametrize(
@@ -265,7 +271,7 @@ def test_paths(written: Any, expected: Any) -> None:
 def test_what_is_no_path(written: Any) -> None:
     """What cannot be read as a path is refused."""
     with pytest.raises(PathError):
-        source(written)
+        sources(written)
 
 
 # --------------------------------------------------------------------------------------------------------- targets
@@ -330,6 +336,96 @@ def test_what_cannot_be_wrapped(tmp_path: Path, place: str) -> None:
         find(written.load(THERE), place)
 
     assert NOT_TO_BE_WRAPPED[place] == str(refused.value).replace(written.name, "MODULE")
+
+
+def test_a_module_whose_names_come_when_asked_for(tmp_path: Path) -> None:
+    """A name that a module only looks for when it is asked is not asked for: where it is defined is to be named."""
+    lazily = "def __getattr__(name): raise AssertionError('asked')"
+    with host(tmp_path) as written, pytest.raises(TargetError, match="has no Bot; it looks for names when") as refused:
+        find(written.load(lazily), "Bot.run")
+
+    assert str(refused.value).endswith("asked for: write the module where Bot is defined")
+
+
+ELSEWHERE = """
+import functools
+REGISTRY = {}
+def plain(): pass
+def recursive(): return recursive()
+@functools.cache
+def cached(): pass
+def listed(): pass
+LIST = [listed]
+def registered(): pass
+REGISTRY["x"] = registered
+def half(x): pass
+PART = functools.partial(half, 1)
+def default(): pass
+def caller(work=default, *, later=default): pass
+def one(): pass
+two = one
+def closed(): pass
+INNER = (lambda held: lambda: held())(closed)
+class Route:
+    def __init__(self, endpoint): self.endpoint = endpoint
+def served(): pass
+ROUTE = Route(served)
+class Bot:
+    def run(self): pass
+    @staticmethod
+    def static(): pass
+    @classmethod
+    def made(cls): pass
+    def step(self): pass
+    go = step
+    def asked(self): pass
+    @staticmethod
+    def given(): pass
+bot = Bot()
+METHOD = Bot.asked
+bound = [bot.asked]
+GIVEN = {"given": Bot.given}
+"""
+
+KEPT = {
+    **dict.fromkeys(("plain", "recursive", "cached", "caller", "Bot.run", "Bot.static", "Bot.made"), ""),
+    "listed": "MODULE:LIST",
+    "registered": "MODULE:REGISTRY",
+    "half": "MODULE:PART",
+    "default": "MODULE:caller",
+    "one": "",  # under another name of its own module it is hooked as well
+    "closed": "a closure",
+    "Bot.step": "",
+    "Bot.asked": "module MODULE, a method",
+    "Bot.given": "MODULE:GIVEN",
+}
+
+
+@pytest.mark.parametrize("place", KEPT)
+def test_what_is_kept_elsewhere(tmp_path: Path, place: str) -> None:
+    """Who else has a function, and would call it unrecorded, is found, whatever he keeps it in."""
+    with host(tmp_path) as written:
+        target = find(written.load(ELSEWHERE), place)
+        assert KEPT[place] == elsewhere(target.owner, target.attribute).replace(written.name, "MODULE")
+
+
+def test_what_is_kept_in_objects_of_the_programs_own(tmp_path: Path) -> None:
+    """An object that has a function is named by where it stands, or by its class."""
+    with host(tmp_path) as written:
+        module = written.load(ELSEWHERE)
+        assert elsewhere(module, "served").replace(written.name, "MODULE") in ("MODULE:ROUTE", "a dict")
+
+
+def test_a_function_that_runs_or_is_recorded_is_nobody_elses(tmp_path: Path) -> None:
+    """A call that is under way, and what we put in the place of a function, are no news."""
+    with host(tmp_path) as written:
+        module = written.load("def steps():\n    yield 1\n")
+        begun = module.steps()
+        assert 1 == next(begun)
+        assert "" == elsewhere(module, "steps")
+        begun.close()
+        with capture(wrap=[written.table("steps", "tool")]):
+            assert "" == elsewhere(module, "steps")
 
 
 # --------------------------------------------------------------------------------------------------------- modules
@@ -468,7 +564,7 @@ def test_a_program_that_knows_nothing_of_it(programs: Programs, file: str) -> No
         done.stdout,
     )
     expected = [f"tachograph: {path}: {line}" for line in SAID]
-    missed = f'{path}: wrap 1 (app.bots:Bot.run): name = "self.nmae": found nothing'
+    missed = f'tachograph: {path}: wrap 1 (app.bots:Bot.run): name = "self.nmae": found nothing'
     assert [*expected, missed] == done.stderr.splitlines()
 
 

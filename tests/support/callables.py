@@ -247,6 +247,28 @@ def builtin_written_in_c(log: Transcript) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- methods
+def kept(key: Any = None) -> Any:
+    """One that a registry, a default argument and another name have as well."""
+    return _answer(key)
+
+
+renamed = kept
+KEPT = {"kept": kept}
+
+
+def _calls(key: Any = None, call: Callable[..., Any] = kept) -> Any:
+    return call(key)
+
+
+@_shape("kept")
+def function_kept_elsewhere(log: Transcript) -> None:
+    _called(log, HERE.renamed)
+    log("renamed", HERE.renamed is HERE.kept)
+    for callable_ in (KEPT["kept"], _calls):  # which are who they were before
+        log.attempt("called", callable_, "a")
+        log.attempt("fails", callable_, FAILURE)
+
+
 class Service:
     """What programs have most of."""
 

@@ -6,6 +6,7 @@ The parts do not know each other; that this is the one place that knows them all
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import sys
@@ -81,7 +82,7 @@ class Runtime:
     ) -> None:
         self.config = config
         self.guard = guard or Guard()
-        self.complain = complain or _log.warning
+        self.complain = complain or functools.partial(_log.warning, "tachograph: %s")
         self.ledger = ledger or Ledger(
             max_sessions=config.max_sessions,
             max_requests=config.max_requests,

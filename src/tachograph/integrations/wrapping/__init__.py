@@ -19,13 +19,15 @@ call the facts are::
 **Targets.** Functions, methods of all kinds, objects that are called and methods of one object; coroutine functions,
 generators and async generators last until they are exhausted. A method is wrapped in every class that overrides it, now
 or later, and what that calls by ``super()`` is part of the one call. One that the class named only inherits is recorded
-for that class and those below it. Several tables may name one target: one of them an operation, the others events.
+for that class and those below it. Another name that it has in its own class or module is as good. Several tables may
+name one target: one of them an operation, the others events.
 
 **Values.** A path begins with the name of an argument, ``self`` or ``cls``, with ``result``, ``item`` (what a stream
 yields), ``error``, or a module (``app.config:Settings.model``), and goes on by ``.name``, ``.0``, ``[-1]`` or
 ``["key"]``. Arguments are read before the call; ``after.name`` is what the call has made of one, ``argument.result`` an
 argument of that name. ``len(path)`` is how many are there. ``"=text"`` is that text, as are numbers and true and false
-themselves. Of a list of paths the first that gives something is taken.
+themselves. Of a list of paths the first that gives something is taken; with ``result`` and ``item`` in it, as in
+``["result.usage", "item.usage"]``, one table does for a client that gives a reply or a stream.
 
 ==========  ==========================================================================================================
 all         ``session_id`` ``correlation_id`` ``user_id`` · ``if``: a path where something has to be, or a table of
@@ -45,8 +47,9 @@ event       ``event`` ``payload = { field = path }`` · ``when``: ``before``, ``
 ==========  ==========================================================================================================
 
 All but events may have ``fields = { name = path }``, the program's own. What is wrong in a table is said in one line at
-the start and is a row of ``tachograph doctor``; what a path does not find is said once and counted. Either way the
-program runs on.
+the start and is a row of ``tachograph doctor``, as is who had a target before it was hooked, in a registry or a default
+argument, and calls it there unrecorded; what a path does not find is said once and counted. Either way the program runs
+on.
 """
 
 from __future__ import annotations

@@ -199,6 +199,7 @@ class Wrapped:
     def yielded(self, call: Call, item: Any) -> None:
         """Its stream gave something."""
         found: Found = call.data
+        found.flowed = True
         for table in found.tables:
             if table.when == "item":
                 if found.holds(call, table, item):
@@ -224,11 +225,11 @@ class Wrapped:
         """What is known of the operation now, and was not when it began."""
         facts = found.facts(table)
         if call.error is None:
-            found.lacking(table)
+            found.lacking(call, table)
         if type(call.result) in _LATER and not self.exhausted and "until" not in table.missed:
             table.missed["until"] = 1
             _log.warning(
-                '%s: gave a %s, and was over with that; write until = "exhausted" to follow it',
+                'tachograph: %s: gave a %s, and was over with that; write until = "exhausted" to follow it',
                 table.label,
                 type(call.result).__name__,
             )

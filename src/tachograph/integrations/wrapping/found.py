@@ -35,16 +35,18 @@ class Found:
         tables: that are about it.
         instance: it is called on.
 
-    ``inner`` says that it is part of another model call; ``last`` is the agent that ran last inside of it.
+    ``inner`` says that it is part of another model call, ``flowed`` that it gave a stream; ``last`` is the agent that
+    ran last inside of it.
     """
 
-    __slots__ = ("_arguments", "_values", "inner", "instance", "last", "tables", "wrapped")
+    __slots__ = ("_arguments", "_values", "flowed", "inner", "instance", "last", "tables", "wrapped")
 
     def __init__(self, wrapped: Wrapped, arguments: Arguments, tables: tuple[Table, ...], instance: Any) -> None:
         self.wrapped = wrapped
         self.tables = tables
         self.instance = instance
         self.inner = False
+        self.flowed = wrapped.streams
         self.last: str | None = None
         self._arguments = arguments
         self._values: dict[str, dict[str, Any]] = {table.label: {} for table in tables}
@@ -87,23 +89,28 @@ class Found:
                 return False
         return True
 
-    def lacking(self, table: Table) -> None:
-        """Say what no item of a stream had."""
+    def lacking(self, call: Call, table: Table) -> None:
+        """Say what no item of a stream had, or that there was no stream."""
         known = self._values[table.label]
+        why = "no item has it"
+        if not self.flowed and call.result is not None:
+            why = f"gave a {type(call.result).__name__}, which is no stream; write result.… for what is in it"
         for entry in table.entries:
             slots = words.SUMS if entry.word.slot is words.MANY else (entry.word.slot,)
-            if entry.source.moment == "item" and known.keys().isdisjoint(slots):
-                _missed(table, entry, "no item has it")
+            expected = self.flowed or not entry.either
+            if expected and entry.source.moment == "item" and known.keys().isdisjoint(slots):
+                _missed(table, entry, why)
 
     def _value(self, call: Call, table: Table, entry: Entry, item: Any = NOTHING) -> Any:
         """What the entry's word makes of what is there; NOTHING where that is nothing."""
         found = self._at(call, entry, item)
+        expected = item is NOTHING and not (entry.either and self.flowed)  # what no item has is said in the end
         if found is None:
-            if self.wrapped.streams and call.result is None and entry.source.roots == {"result"}:
+            if expected and self.wrapped.streams and call.result is None and entry.source.roots == {"result"}:
                 _missed(table, entry, "a stream has no result; write item.… for what it yields")
             return None
         value = NOTHING if found is NOTHING else entry.word.read(found)
-        if value is NOTHING and item is NOTHING:
+        if value is NOTHING and expected:
             there = "found nothing" if found is NOTHING else f"found a {type(found).__name__}, which does not do"
             _missed(table, entry, there)
         return value
@@ -144,7 +151,7 @@ def _missed(table: Table, entry: Entry, what: str) -> None:
     times = table.missed.get(entry.called, 0)
     table.missed[entry.called] = times + 1
     if not times:
-        _log.warning('%s: %s = "%s": %s', table.label, entry.called, entry.source.text, what)
+        _log.warning('tachograph: %s: %s = "%s": %s', table.label, entry.called, entry.source.text, what)
 
 
 def missed(tables: Iterable[Table]) -> dict[str, int]:

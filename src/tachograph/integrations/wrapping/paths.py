@@ -95,8 +95,8 @@ class Source(NamedTuple):
         return best
 
 
-def source(written: Any) -> Source:
-    """What stands in a table for a value.
+def sources(written: Any) -> tuple[Source, ...]:
+    """What stands in a table for a value: one source, or two where it may be in what a stream yields and elsewhere.
 
     Raises:
         PathError: for what is none.
@@ -104,8 +104,11 @@ def source(written: Any) -> Source:
     paths = tuple(_path(each) for each in (written if type(written) is list else [written]))
     if not paths:
         raise PathError("expected at least one path")
-    if len({path.root == "item" for path in paths}) > 1:
-        raise PathError("item cannot be mixed with other places")
+    kinds = (tuple(path for path in paths if (path.root == "item") is wanted) for wanted in (True, False))
+    return tuple(_source(kind) for kind in kinds if kind)
+
+
+def _source(paths: tuple[Path, ...]) -> Source:
     moments = {path.moment for path in paths}
     moment: Moment = "item" if "item" in moments else "end" if "end" in moments else "start"
     return Source(paths, " or ".join(path.text for path in paths), moment, frozenset(path.root for path in paths))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tachograph import names
 from tachograph.integrations.wrapping import words
-from tachograph.integrations.wrapping.paths import PathError, Source, source
+from tachograph.integrations.wrapping.paths import PathError, Source, sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,11 +23,15 @@ _FIELD: Final = re.compile(r"[^\W\d]\w*")
 
 
 class Entry(NamedTuple):
-    """One value to be found: what it is called in the table, where it is, and what is made of it."""
+    """One value to be found: what it is called in the table, where it is, and what is made of it.
+
+    ``either`` says that it may be in an item of a stream, or else elsewhere: there is another entry for that.
+    """
 
     called: str
     source: Source
     word: Word
+    either: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,22 +203,25 @@ class _Reader:
             self._wrong(f"event = {event!r}: {near(str(event), words.EMITTED)}")
         return None
 
-    def _entry(self, called: str, written: Any, word: Word) -> Entry | None:
+    def _entry(self, called: str, written: Any, word: Word) -> list[Entry]:
         try:
-            entry = Entry(called, source(written), word)
+            found = sources(written)
         except PathError as error:
             self._wrong(f"{called} = {written!r}: {error}")
-            return None
-        if word.early and self._kind != "event" and entry.source.moment != "start":
-            self._wrong(f"{called} = {written!r}: is to be known when the call begins, and this only comes of it")
-            return None
-        return entry
+            return []
+        if word.early and self._kind != "event" and any(source.moment != "start" for source in found):
+            hint = "; what the answer says is its response_model" if word.slot == names.REQUEST_MODEL else ""
+            self._wrong(f"{called} = {written!r}: is to be known when the call begins, and this only comes of it{hint}")
+            return []
+        return [Entry(called, source, word, either=len(found) > 1) for source in found]
 
     def _entries(self, known: dict[str, Word], written: dict[str, Any], within: str = "") -> list[Entry]:
-        entries = (
-            self._entry(f"{within}{name}", written[name], word) for name, word in known.items() if name in written
-        )
-        return [entry for entry in entries if entry is not None]
+        return [
+            entry
+            for name, word in known.items()
+            if name in written
+            for entry in self._entry(f"{within}{name}", written[name], word)
+        ]
 
     def _subtable(self, word: str) -> dict[str, Any]:
         value = self._written.get(word, {})
@@ -267,9 +274,7 @@ class _Reader:
             if expected is not ... and type(expected) not in (str, int, bool):
                 self._wrong(f"if.{path} = {expected!r}: expected a text, a whole number, true or false")
                 continue
-            entry = self._entry("if", path, words.IF)
-            if entry is not None and self._in_time(entry, when):
-                found.append((entry, expected))
+            found += [(entry, expected) for entry in self._entry("if", path, words.IF) if self._in_time(entry, when)]
         return found if len(found) == len(wanted) else None  # a condition that cannot be read is none that holds
 
     def _in_time(self, entry: Entry, when: str) -> bool:

@@ -89,8 +89,13 @@ def _names(owner: Any) -> list[str]:
 
 
 def _missing(owner: Any, way: list[str], name: str) -> TargetError:
-    there = [known for known in _names(owner) if name.startswith("_") or not known.startswith("_")]
-    return TargetError(f"{'.'.join(way) or f'module {owner.__name__}'} has no {name}; {near(name, there)}")
+    names = _names(owner)
+    there = [known for known in names if name.startswith("_") or not known.startswith("_")]
+    hint = near(name, there)
+    if issubclass(type(owner), types.ModuleType) and "__getattr__" in names:
+        # Asking would import what the program may never want.
+        hint = f"it looks for names when they are asked for: write the module where {name} is defined"
+    return TargetError(f"{'.'.join(way) or f'module {owner.__name__}'} has no {name}; {hint}")
 
 
 def _method(owner: type, name: str, way: list[str]) -> Target:

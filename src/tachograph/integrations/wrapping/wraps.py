@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tachograph.integrations import REGISTRY
 from tachograph.integrations.wrapping.calls import Group, Wrapped
+from tachograph.integrations.wrapping.elsewhere import elsewhere
 from tachograph.integrations.wrapping.found import missed
 from tachograph.integrations.wrapping.modules import absent
 from tachograph.integrations.wrapping.tables import read
@@ -147,9 +148,13 @@ class Wraps:
         # Of the class that defines it, it is for everybody; of one that inherits it, for that and those below.
         group = group._replace(family=None) if target.family is target.owner else group
         known = self._wrapped.get((id(target.owner), target.attribute))
+        note = ""
         if known is not None:
             known.add(group, self._complain)
         else:
+            others = self._guard(elsewhere, target.owner, target.attribute)
+            if others:
+                note = f"{others} had it before; what is called from there is not recorded: wrap who calls it"
             before = vars(target.owner)[target.attribute]
             try:
                 self._hooks.install(self._probe(target.owner, target.attribute, [group]))
@@ -159,8 +164,10 @@ class Wraps:
             if vars(target.owner)[target.attribute] is before:
                 self._say(tables, "is recorded already, by the integration of its framework")
                 return
+        if note:
+            self._say(tables, note, state="hooked")
         for table in tables:
-            self._rows[table.label] = Row(table.label, table.kind, "hooked")
+            self._rows[table.label] = Row(table.label, table.kind, "hooked", note)
 
     def _member(self, member: type, attribute: str) -> Probe:
         """The probe of a class that overrides what a table names: by the tables of the nearest class above."""
