@@ -299,6 +299,9 @@ class Chunks:
         self.left = iter(())
 
 
+HELD: list[Any] = []
+"""What is over before it is dropped."""
+
 ENDS: dict[str, tuple[str, Callable[[Engine], Any]]] = {}
 
 
@@ -458,6 +461,13 @@ def _iterator_read_within_its_own_block(engine: Engine) -> None:
 
 
 @_ends("abandoned")
+def _iterator_left_by_its_own_block(engine: Engine) -> None:
+    with engine.iterate() as chunks:
+        next(chunks)
+    HELD[:] = [chunks]
+
+
+@_ends("abandoned")
 def _iterator_closed(engine: Engine) -> None:
     chunks = engine.iterate()
     next(chunks)
@@ -493,6 +503,13 @@ def _ends_given_either_way(outcome: str) -> Callable[[Callable[[Callable[..., An
         ENDS[f"{name}, awaited"] = (outcome, lambda engine: asyncio.run(awaited(engine)))
 
     return add
+
+
+@_ends_given_either_way("abandoned")
+async def _async_iterator_left_by_its_own_block(ask: Callable[..., Any]) -> None:
+    async with await ask() as chunks:
+        await chunks.__anext__()
+    HELD[:] = [chunks]
 
 
 @_ends_given_either_way("ok")

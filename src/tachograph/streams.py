@@ -402,6 +402,9 @@ class _IteratorProxy(_StreamProxy):
         entered = self.__wrapped__.__enter__()
         return self if entered is self.__wrapped__ else entered
 
+    def __exit__(self, *raised: object) -> Any:
+        return self._self_close(functools.partial(self.__wrapped__.__exit__, *raised))
+
     def __next__(self) -> Any:
         return drive(self._self_stream.guard, self._self_stream.begin, next, None, (self.__wrapped__,), {})
 
@@ -426,15 +429,18 @@ class _AsyncIteratorProxy(_StreamProxy):
         entered = await self.__wrapped__.__aenter__()
         return self if entered is self.__wrapped__ else entered
 
+    def __aexit__(self, *raised: object) -> Any:
+        return self._self_close_later(functools.partial(self.__wrapped__.__aexit__, *raised))
+
     def __anext__(self) -> Any:
         step = self.__wrapped__.__anext__()
         return self._self_stream.guard(self._self_driven, step, None, default=step)
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
-        return functools.partial(self._self_close, found) if name in ("aclose", "close") else found
+        return functools.partial(self._self_close_later, found) if name in ("aclose", "close") else found
 
-    def _self_close(self, close: Callable[[], Any]) -> Any:
+    def _self_close_later(self, close: Callable[[], Any]) -> Any:
         closing = close()
         return self._self_stream.guard(self._self_driven, closing, GeneratorExit, default=closing)
 

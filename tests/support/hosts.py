@@ -981,6 +981,8 @@ def async_iterator_object(log: Transcript) -> Play:  # noqa: C901 - one of every
         await read(await Engine().asked())
         async with Engine().stream() as entered:
             log("within", [item async for item in entered])
+        async with await Engine().asked() as entered:
+            await log.attempted("left", entered.__anext__())
         failing = Engine().stream()
         failing.left = 8
         await log.attempted("it fails", failing.__anext__())
