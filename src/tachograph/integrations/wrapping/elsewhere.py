@@ -33,8 +33,9 @@ def elsewhere(owner: Any, attribute: str) -> str:
     # As almost always; else the whole heap is gone through. No name here may hold the function before that.
     if stands_in(namespace[attribute]) or _held(namespace, attribute) <= _held(_alike(namespace, attribute), attribute):
         return ""
-    places = list(dict.fromkeys(map(_name, _holders(namespace, attribute))))
-    return ", ".join(places[:_MOST]) + (f" and {len(places) - _MOST} more" if len(places) > _MOST else "")
+    holders = list(_holders(namespace, attribute))
+    more = f" and {len(holders) - _MOST} more" if len(holders) > _MOST else ""
+    return ", ".join(dict.fromkeys(map(_name, holders[:_MOST]))) + more
 
 
 def _held(namespace: Mapping[str, Any], name: str) -> int:
@@ -69,8 +70,9 @@ def _name(holder: Any) -> str:
             for name, value in list(contents.items()):
                 if value is holder:
                     return f"{module.__name__}:{name}"
-    for above in gc.get_referrers(holder):
-        if isinstance(above, types.FunctionType):  # of which it is the default arguments
-            return f"{above.__module__}:{above.__qualname__}"
     kind = type(holder)
+    if kind in (tuple, dict):  # the default arguments of another
+        for above in gc.get_referrers(holder):
+            if isinstance(above, types.FunctionType):
+                return f"{above.__module__}:{above.__qualname__}"
     return "a closure" if kind is types.CellType else f"a {kind.__name__}"
