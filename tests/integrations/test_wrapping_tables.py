@@ -396,7 +396,7 @@ KEPT = {
     "one": "",  # under another name of its own module it is hooked as well
     "closed": "a closure",
     "Bot.step": "",
-    "Bot.asked": "a method, module MODULE",
+    "Bot.asked": "MODULE:METHOD, a method",
     "Bot.given": "MODULE:GIVEN",
 }
 

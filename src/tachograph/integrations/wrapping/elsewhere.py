@@ -35,7 +35,8 @@ def elsewhere(owner: Any, attribute: str) -> str:
         return ""
     holders = list(_holders(namespace, attribute))
     more = f" and {len(holders) - _MOST} more" if len(holders) > _MOST else ""
-    return ", ".join(dict.fromkeys(map(_name, holders[:_MOST]))) + more
+    function = function_of(namespace[attribute])
+    return ", ".join(dict.fromkeys(_name(holder, function) for holder in holders[:_MOST])) + more
 
 
 def _held(namespace: Mapping[str, Any], name: str) -> int:
@@ -60,15 +61,14 @@ def _holders(namespace: Mapping[str, Any], attribute: str) -> Iterator[Any]:
             yield holder
 
 
-def _name(holder: Any) -> str:
-    """Where it stands in a module, else what it is."""
+def _name(holder: Any, function: Any) -> str:
+    """Where a holder of a function stands in a module, else what it is."""
     for module in list(sys.modules.values()):
         if issubclass(type(module), types.ModuleType):
             contents = object.__getattribute__(module, "__dict__")  # so that one that loads itself when asked does not
-            if contents is holder:
-                return f"module {module.__name__}"
+            wanted = function if contents is holder else holder
             for name, value in list(contents.items()):
-                if value is holder:
+                if value is wanted:
                     return f"{module.__name__}:{name}"
     kind = type(holder)
     if kind in (tuple, dict):  # the default arguments of another
