@@ -123,3 +123,22 @@ def test_what_stands_in_binds_as_what_it_stands_for(function: Any) -> None:
     hooked = type("Hooked", (str,), {"asked": StandIn(function, call)})("a")
 
     assert alone.asked("b", "c") == hooked.asked("b", "c")
+
+
+def test_what_is_said_to_be_wrapped_changes_nothing() -> None:
+    """Who copies a name or a text onto a function, as functools.update_wrapper does, changes those and not the call."""
+
+    def first() -> str:
+        """First."""
+        return "first"
+
+    def other() -> str:
+        """Other."""
+        return "other"
+
+    calls: list[Any] = []
+    stand_in = StandIn(first, lambda function, _, args, kwargs: calls.append(1) or function(*args, **kwargs))
+    functools.update_wrapper(stand_in, other)
+
+    assert ("first", "other", "Other.", [1]) == (stand_in(), stand_in.__name__, stand_in.__doc__, calls)
+    assert (other, "other") == (first.__wrapped__, first.__name__)  # type: ignore[attr-defined]

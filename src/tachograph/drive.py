@@ -51,6 +51,17 @@ class StandIn(_Function):
     __slots__ = ()
     __bound_function_wrapper__ = _BoundStandIn
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Whoever says what the host's function wraps, as functools.update_wrapper does, says it of that.
+        if name == "__wrapped__":
+            setattr(self.__wrapped__, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def stand_for(self, other: Any) -> None:
+        """Stand in the place of another from now on."""
+        super().__setattr__("__wrapped__", other)
+
     def __copy__(self) -> Any:
         return self
 

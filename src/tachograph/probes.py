@@ -434,7 +434,7 @@ def _take_out(above: Any, patch: Any, original: Any) -> None:
     if isinstance(above, _Announcement) and above.inherited is patch:
         above.inherited = original
     elif stands_in(above) and above.__wrapped__ is patch:
-        above.__wrapped__ = original
+        above.stand_for(original)
 
 
 def descendants(root: type) -> list[type]:
