@@ -410,6 +410,25 @@ def test_what_is_kept_elsewhere(tmp_path: Path, place: str) -> None:
     assert KEPT[place] == ", ".join(sorted(found.split(", ")))
 
 
+@pytest.mark.parametrize("sooner", [True, False])
+def test_who_has_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, sooner: bool) -> None:  # noqa: FBT001
+    """Who has a function that was hooked too late for him is said, with what to do, and the rest is recorded."""
+    with host(tmp_path) as written:
+        written.write(ELSEWHERE)
+        _ = None if sooner else written.load()
+        with capture(wrap=[written.table("registered", "tool"), written.table("plain", "tool")]) as recorded:
+            module = written.load()
+            module.registered()
+            module.REGISTRY["x"]()
+            (line,) = [record.getMessage() for record in caplog.records if "had it before" in record.getMessage()]
+
+            assert 1 == recorded.ledger.total().tools["registered"]["completed"]
+    said = (
+        f"({written.name}:registered): {written.name}:REGISTRY had it before; what is called from there is not recorded"
+    )
+    assert f"{said}: {'wrap who calls it' if sooner else 'start Tachograph before that'}" in line
+
+
 def test_what_is_kept_in_objects_of_the_programs_own(tmp_path: Path) -> None:
     """An object that has a function is named by where it stands, or by its class."""
     with host(tmp_path) as written:

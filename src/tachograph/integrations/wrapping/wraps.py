@@ -154,7 +154,8 @@ class Wraps:
         else:
             others = self._guard(elsewhere, target.owner, target.attribute)
             if others:
-                note = f"{others} had it before; what is called from there is not recorded: wrap who calls it"
+                advice = "start Tachograph before that" if self._starting else "wrap who calls it"
+                note = f"{others} had it before; what is called from there is not recorded: {advice}"
             before = vars(target.owner)[target.attribute]
             try:
                 self._hooks.install(self._probe(target.owner, target.attribute, [group]))
