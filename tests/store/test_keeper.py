@@ -214,6 +214,25 @@ def test_a_witness_is_told_when_it_is_about_to_go(keep):
     assert wait_for(lambda: [1, 2] == [count for _, count, _, _ in kept.heads])
 
 
+def test_a_witness_that_comes_while_something_is_written(keep):
+    """A head that goes out meanwhile is not taken for the one that was asked for."""
+    kept = keep(audit_interval=FOREVER)
+    kept.ledger.apply(operation(1))
+    assert kept.published.wait(PATIENCE)
+    witness = threading.Thread(target=kept.keeper.witness)
+    with closing(sqlite3.connect(kept.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        kept.ledger.apply(operation(2))
+        assert wait_for(lambda: kept.keeper._in_hand)  # it waits for its turn to write that
+        kept.ledger.apply(operation(3))
+        witness.start()
+        assert wait_for(lambda: kept.keeper._requests)
+        other.execute("COMMIT")
+    witness.join(PATIENCE)
+
+    assert 3 == kept.heads[-1][1]
+
+
 def test_another_keeper_goes_on(keep):
     """Handed over, what is under way is not lost, but told of by the other."""
     kept = keep()

@@ -45,10 +45,11 @@ _ASKED_RETRY: Final = 0.1
 
 
 class _Request:
-    """Somebody waits for a write, until then."""
+    """Somebody waits for a write until then, and for the head to be published, if he is to see it."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, until: float, *, witness: bool) -> None:
         self.until = until
+        self.witness = witness
         self.done = threading.Event()
         self.written = False
 
@@ -147,11 +148,12 @@ class Keeper:
         if threading.current_thread() is not self._thread and not self._ledger.held and not stuck:
             self._late = not self.flush()
 
-    def flush(self, timeout: float = 5.0) -> bool:
+    def flush(self, timeout: float = 5.0, *, witness: bool = False) -> bool:
         """Write everything now.
 
         Args:
             timeout: seconds to wait for it.
+            witness: publish the head as well.
 
         Returns:
             Whether all that was recorded before is committed.
@@ -165,7 +167,7 @@ class Keeper:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return False
-        request = _Request(time.monotonic() + timeout)
+        request = _Request(time.monotonic() + timeout, witness=witness)
         self._requests.append(request)
         self._ring()
         request.done.wait(timeout)
@@ -173,8 +175,7 @@ class Keeper:
 
     def witness(self) -> bool:
         """Write everything now, and publish the head: who is to see it is about to go."""
-        self._publish_at = 0.0
-        return self.flush()
+        return self.flush(witness=True)
 
     def _waiting(self) -> int:
         self._ledger.settle()
@@ -303,7 +304,7 @@ class Keeper:
         self._flushed_ns = time.time_ns()
         if done:
             # In this order: who waited to be written down may want the head to be out, and nobody waits for retention.
-            self._publish_in_time()
+            self._publish_in_time(asked=any(request.witness for request in requests))
             self._answer(requests, written=True)
             self._keep_up()
         return True
@@ -342,9 +343,9 @@ class Keeper:
                 finished = self._guard(self._upkeep, writer, default=True)
         self._upkeep_at = time.monotonic() + (_HOUR if finished else _SOON)
 
-    def _publish_in_time(self) -> None:
+    def _publish_in_time(self, *, asked: bool) -> None:
         writer = self._writer
-        if writer is not None and time.monotonic() >= self._publish_at:
+        if writer is not None and (asked or time.monotonic() >= self._publish_at):
             self._publish_head(writer)
 
     def _publish_head(self, writer: Writer) -> None:
