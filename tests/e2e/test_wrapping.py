@@ -84,7 +84,7 @@ def nothing_old() -> Iterator[None]:
     """The programs collect garbage; what was there before them need not be looked through each time."""
     gc.collect()
     gc.freeze()
-    callables.KEPT = dict(callables.KEPT)  # what is frozen is not found in whoever has it
+    callables.KEPT = callables.keepers()  # what is frozen is not found to have anything
     yield
     gc.unfreeze()
 

@@ -329,6 +329,19 @@ NOT_TO_BE_WRAPPED = {
 }
 
 
+def test_no_object_is_asked_what_it_is(tmp_path: Path) -> None:
+    """A target that makes itself when it is asked for anything is not made by looking at it."""
+    lazy = """
+        class Lazy:
+            def __call__(self): pass
+            def __getattribute__(self, name): raise AssertionError(name)
+        agent = Lazy()
+    """
+    with host(tmp_path) as written:
+        module = written.load(lazy)
+        assert module.agent is find(module, "agent").single
+
+
 @pytest.mark.parametrize("place", NOT_TO_BE_WRAPPED)
 def test_what_cannot_be_wrapped(tmp_path: Path, place: str) -> None:
     """A target that is not there, or is nothing that can be wrapped, is said, with what can be."""
@@ -348,7 +361,7 @@ def test_a_module_whose_names_come_when_asked_for(tmp_path: Path) -> None:
 
 
 ELSEWHERE = """
-import functools
+import dataclasses, functools
 REGISTRY = {}
 def plain(): pass
 def recursive(): return recursive()
@@ -370,6 +383,15 @@ class Route:
     def __init__(self, endpoint): self.endpoint = endpoint
 def served(): pass
 ROUTE = Route(served)
+class Shy:
+    def __init__(self, held): self.held = held
+    __class__ = property(lambda self: 1 / 0)
+def hidden(): pass
+def keep():
+    shy = Shy(hidden)
+    yield
+KEEPER = keep()
+next(KEEPER)
 class Bot:
     def run(self): pass
     @staticmethod
@@ -381,6 +403,19 @@ class Bot:
     def asked(self): pass
     @staticmethod
     def given(): pass
+    def said(self): pass
+class Sub:
+    say = Bot.said
+    TABLE = [{"fn": Bot.said}]
+class Child(Bot):
+    run = Bot.run
+@dataclasses.dataclass(slots=True)
+class Point:
+    x: int = 0
+    def shown(self): pass
+def deep(): pass
+TREE = {"a": [{"fn": deep}]}
+NAMED = {name: {"fn": deep} for name in "abcdef"}
 bot = Bot()
 METHOD = Bot.asked
 bound = [bot.asked]
@@ -394,10 +429,13 @@ KEPT = {
     "half": "MODULE:PART",
     "default": "MODULE:caller",
     "one": "",  # under another name of its own module it is hooked as well
-    "closed": "a closure",
+    "closed": "MODULE:INNER",
     "Bot.step": "",
-    "Bot.asked": "MODULE:METHOD, a method",
+    "Bot.asked": "MODULE:METHOD, MODULE:bound",
     "Bot.given": "MODULE:GIVEN",
+    "Bot.said": "MODULE:Sub, MODULE:Sub.say",
+    "Point.shown": "",
+    "deep": "MODULE:NAMED, MODULE:TREE",
 }
 
 
@@ -406,8 +444,7 @@ def test_what_is_kept_elsewhere(tmp_path: Path, place: str) -> None:
     """Who else has a function, and would call it unrecorded, is found, whatever he keeps it in."""
     with host(tmp_path) as written:
         target = find(written.load(ELSEWHERE), place)
-        found = elsewhere(target.owner, target.attribute).replace(written.name, "MODULE")
-    assert KEPT[place] == ", ".join(sorted(found.split(", ")))
+        assert [KEPT[place].replace("MODULE", written.name)] == elsewhere([target])
 
 
 @pytest.mark.parametrize("sooner", [True, False])
@@ -430,22 +467,23 @@ def test_who_has_it_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, so
 
 
 def test_what_is_kept_in_objects_of_the_programs_own(tmp_path: Path) -> None:
-    """An object that has a function is named by where it stands, or by its class."""
+    """An object that has a function is named by where it stands; no object is asked what it is."""
     with host(tmp_path) as written:
         module = written.load(ELSEWHERE)
-        assert elsewhere(module, "served").replace(written.name, "MODULE") in ("MODULE:ROUTE", "a dict")
+        assert [f"{written.name}:ROUTE"] == elsewhere([find(module, "served")])
+        assert ["a Shy"] == elsewhere([find(module, "hidden")])
 
 
 def test_a_function_that_runs_or_is_recorded_is_nobody_elses(tmp_path: Path) -> None:
     """A call that is under way, and what we put in the place of a function, are no news."""
     with host(tmp_path) as written:
         module = written.load("def steps():\n    yield 1\n")
-        begun = module.steps()
+        steps, begun = find(module, "steps"), module.steps()
         assert 1 == next(begun)
-        assert "" == elsewhere(module, "steps")
+        assert [""] == elsewhere([steps])
         begun.close()
         with capture(wrap=[written.table("steps", "tool")]):
-            assert "" == elsewhere(module, "steps")
+            assert [""] == elsewhere([steps])
 
 
 # --------------------------------------------------------------------------------------------------------- modules

@@ -248,23 +248,34 @@ def builtin_written_in_c(log: Transcript) -> None:
 
 # ------------------------------------------------------------------------------------------------------- methods
 def kept(key: Any = None) -> Any:
-    """One that a registry, a default argument and another name have as well."""
+    """One that others have as well."""
     return _answer(key)
 
 
 renamed = kept
-KEPT = {"kept": kept}
 
 
-def _calls(key: Any = None, call: Callable[..., Any] = kept) -> Any:
-    return call(key)
+def keepers() -> list[Any]:
+    """A registry, a class and a default argument that have it."""
+
+    class Client:
+        ask = staticmethod(kept)
+        named = kept
+
+    def calls(key: Any = None, call: Callable[..., Any] = kept) -> Any:
+        return call(key)
+
+    return [{"kept": kept}, Client, calls]
+
+
+KEPT = keepers()
 
 
 @_shape("kept")
 def function_kept_elsewhere(log: Transcript) -> None:
     _called(log, HERE.renamed)
     log("renamed", HERE.renamed is HERE.kept)
-    for callable_ in (KEPT["kept"], _calls):  # which are who they were before
+    for callable_ in (KEPT[0]["kept"], KEPT[1].ask, KEPT[1].named, KEPT[2]):  # which are who they were before
         log.attempt("called", callable_, "a")
         log.attempt("fails", callable_, FAILURE)
 

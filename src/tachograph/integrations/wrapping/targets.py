@@ -106,9 +106,9 @@ def _method(owner: type, name: str, way: list[str]) -> Target:
     plain = function_of(value)
     if name in _DOORS:
         raise TargetError(f"{name} is called by Python itself; name a method that does the work")
-    if isinstance(value, (property, functools.cached_property)):
+    if issubclass(type(value), (property, functools.cached_property)):
         raise TargetError(f"{name} is a property; name a method, such as one that it calls")
-    if isinstance(value, functools.partialmethod):
+    if issubclass(type(value), functools.partialmethod):
         raise TargetError(f"{name} is a partialmethod; name the method that it calls")
     if _is_function(plain):
         return Target(defining, name, family=owner)
@@ -136,12 +136,12 @@ def _is_function(value: Any) -> bool:
 
 
 def _object(value: Any, name: str) -> Target:
-    """Something that is no function."""
+    """Something that is no function. It is not asked what it claims to be."""
     if issubclass(type(value), type):
         raise TargetError(f"is a class; name one of its methods, such as {name}.__init__")
-    if isinstance(value, functools.partial):
+    if issubclass(type(value), functools.partial):
         raise TargetError(f"is a functools.partial; name what it calls: {_named(value.func)}")
-    if isinstance(value, types.MethodType):
+    if issubclass(type(value), types.MethodType):
         raise TargetError(f"is a method of an object; name it in its class: {_named(value.__func__)}")
     kind = type(value)
     if not callable(value):

@@ -113,6 +113,7 @@ class Wraps:
             for place, tables in targets.items()
             if (target := self._guard(self._found, module, place, tables)) is not None
         ]
+        had = self._guard(_had, found, default={})
         families: dict[int, tuple[type, list[str]]] = {}
         for target, group in found:
             if target.family is not None:
@@ -126,6 +127,12 @@ class Wraps:
         for table in (table for tables in targets.values() for table in tables):
             if self._rows[table.label].state in ("waiting", "absent"):
                 self._say([table], "could not be hooked; the log says why")
+        advice = "start Tachograph before that" if self._starting else "wrap who calls it"
+        for who, tables in had.items():
+            hooked = [table for table in tables if self._rows[table.label].state == "hooked"]
+            if hooked:
+                why = f"{who} had it before; what is called from there is not recorded: {advice}"
+                self._say(hooked, why, state="hooked")
 
     def _found(self, module: Any, place: str, tables: list[Table]) -> Target | None:
         try:
@@ -148,14 +155,9 @@ class Wraps:
         # Of the class that defines it, it is for everybody; of one that inherits it, for that and those below.
         group = group._replace(family=None) if target.family is target.owner else group
         known = self._wrapped.get((id(target.owner), target.attribute))
-        note = ""
         if known is not None:
             known.add(group, self._complain)
         else:
-            others = self._guard(elsewhere, target.owner, target.attribute)
-            if others:
-                advice = "start Tachograph before that" if self._starting else "wrap who calls it"
-                note = f"{others} had it before; what is called from there is not recorded: {advice}"
             before = vars(target.owner)[target.attribute]
             try:
                 self._hooks.install(self._probe(target.owner, target.attribute, [group]))
@@ -165,10 +167,8 @@ class Wraps:
             if vars(target.owner)[target.attribute] is before:
                 self._say(tables, "is recorded already, by the integration of its framework")
                 return
-        if note:
-            self._say(tables, note, state="hooked")
         for table in tables:
-            self._rows[table.label] = Row(table.label, table.kind, "hooked", note)
+            self._rows[table.label] = Row(table.label, table.kind, "hooked")
 
     def _member(self, member: type, attribute: str) -> Probe:
         """The probe of a class that overrides what a table names: by the tables of the nearest class above."""
@@ -201,6 +201,15 @@ class Wraps:
             self._rows[table.label] = Row(table.label, table.kind, state, why)
         others = f", and {len(tables) - 1} more" if len(tables) > 1 else ""
         self._complain(f"{tables[0].label}{others}: {why}")
+
+
+def _had(found: list[tuple[Target, Group]]) -> dict[str, list[Table]]:
+    """Who has what is about to be hooked already, and the tables about that."""
+    had: dict[str, list[Table]] = {}
+    for who, (_, group) in zip(elsewhere([target for target, _ in found]), found, strict=True):
+        if who:
+            had.setdefault(who, []).extend(group.tables)
+    return had
 
 
 def _imported(waiting: weakref.ref[Wraps], name: str, module: Any) -> None:
