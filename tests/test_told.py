@@ -184,3 +184,47 @@ def test_a_name_that_is_none_is_replaced(recorded: Capture, name: Any) -> None:
         pass
     assert ["b", "unnamed"] == sorted(recorded.ledger.total().tokens_by_model)
     assert ["unnamed"] == list(recorded.ledger.total().tools)
+
+
+class Named(str, enum.Enum):
+    """A program's own names."""
+
+    WRITER = "writer"
+    BIG = "big"
+
+
+def test_names_of_enumerations_are_names(recorded: Capture) -> None:
+    """A member of an enumeration of texts is its text, wherever a name is given."""
+    with tachograph.agent(Named.WRITER), tachograph.model(Named.BIG, provider=Named.BIG), tachograph.tool(Named.BIG):
+        pass
+    tachograph.record_llm_call(Named.BIG, 1, 1)
+    approval = tachograph.request_approval(tool_name=Named.BIG, call_id="c", reason=Named.BIG)
+    assert approval.decide("APPROVE", decided_by=Named.WRITER)
+
+    total = recorded.ledger.total()
+    assert (["big"], ["big"], ["writer"]) == (list(total.tokens_by_model), list(total.tools), list(total.agents))
+    (approved,) = recorded.ledger.audit_log(event_type="hitl_decision_made")
+    assert ("big", "writer") == (approved["tool_name"], approved["decided_by"])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TimeoutError("x"), "TimeoutError"),
+        (TimeoutError, "TimeoutError"),
+        ("TimeoutError", "TimeoutError"),
+        (503, "503"),
+        (Named.BIG, "big"),
+        ("it took too long", "error"),
+        (object(), "error"),
+        ({}, "error"),
+    ],
+)
+def test_an_error_of_any_kind_is_one(recorded: Capture, error: Any, kind: str) -> None:
+    """Whatever is told of as an error, the call failed, and nothing that was told of it is lost."""
+    tachograph.record_llm_call("m", 7, 3, error=error)
+    with tachograph.tool("t") as call:
+        call.failed(error)
+
+    assert [("error", kind)] * 2 == [(record.outcome, record.error_type) for record in operations(recorded)]
+    assert 10 == recorded.ledger.total().total_tokens

@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 
 from tachograph import names
-from tachograph.clip import MAX_NAMES, as_json, clipped, digest
+from tachograph.clip import MAX_NAMES, as_json, as_text, clipped, digest
 from tachograph.context import Scope, clean_id, current, new_id
 from tachograph.facts import EXPIRED, expired
 from tachograph.live import run_of
@@ -194,7 +194,7 @@ class Approvals:
         facts = {
             names.APPROVAL_DECISION: EXPIRED if late else decision,
             names.APPROVAL_LATE: decision if late else None,
-            names.APPROVAL_BY: _text(payload.get("decided_by")),
+            names.APPROVAL_BY: as_text(payload.get("decided_by")),
             **self._edited(asked.record, payload.get("modified_args")),
         }
         known = {name: value for name, value in facts.items() if value is not None}
@@ -264,7 +264,7 @@ class Approvals:
         record = Operation(
             os.urandom(8).hex(),
             "approval",
-            _text(payload.get("tool_name")) or "unnamed",
+            as_text(payload.get("tool_name")) or "unnamed",
             scope.session_id,
             scope.correlation_id or new_id(),
             self._recorder.now(),
@@ -274,7 +274,7 @@ class Approvals:
             user_id=scope.user_id,
             attributes={
                 names.TOOL_CALL_ID: call_id,
-                names.TOOL_NAME: _text(payload.get("tool_name")) or "unnamed",
+                names.TOOL_NAME: as_text(payload.get("tool_name")) or "unnamed",
                 names.HUMAN_WAIT: True,
             },
         )
@@ -294,7 +294,7 @@ class Approvals:
     def _facts(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         timeout, arguments = payload.get("timeout_seconds"), payload.get("arguments")
         facts: dict[str, Any] = {
-            names.APPROVAL_REASON: _text(payload.get("reason")),
+            names.APPROVAL_REASON: as_text(payload.get("reason")),
             names.APPROVAL_TIMEOUT: float(timeout) if timeout is not None and is_timeout(timeout) else None,
         }
         if arguments is not None:
@@ -415,10 +415,6 @@ def _around(record: Operation) -> Context:
 
 def _names(arguments: Any) -> Iterator[str]:
     return (key for key in dict.keys(arguments) if type(key) is str) if isinstance(arguments, dict) else iter(())
-
-
-def _text(value: Any) -> str | None:
-    return value if type(value) is str and value else None
 
 
 def _parsed(text: str | None) -> Any:

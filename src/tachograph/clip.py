@@ -42,6 +42,14 @@ _CUT = "… [cut]"
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
+def as_text(value: Any) -> str | None:
+    """A text, also where it is a member of an enumeration of texts; None for what is none, and for an empty one."""
+    kind = type(value)
+    if kind is str:
+        return value or None
+    return (str.__str__(value) or None) if issubclass(kind, str) else None
+
+
 def clipped(value: Any, room: int) -> Any:
     """``value`` as plain values of our own whose JSON has no more than ``room`` characters.
 

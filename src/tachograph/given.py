@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from tachograph import names
-from tachograph.clip import MAX_FIELD, clipped
+from tachograph.clip import MAX_FIELD, as_text, clipped
 from tachograph.context import clean_id
 from tachograph.facts import TOO_MANY
 from tachograph.records import Outcome
@@ -110,8 +110,9 @@ def custom(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def text(value: Any) -> str | None:
-    """A text; None for what is no text, or an empty one."""
-    if type(value) is not str or not value:
+    """A text, or a member of an enumeration of texts; None for what is none, or an empty one."""
+    value = as_text(value)
+    if not value:
         return None
     if len(value) < _SHORT and value.isascii():
         return redacted(value)  # as it would come out, at a tenth of the cost

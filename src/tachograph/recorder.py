@@ -17,8 +17,9 @@ from opentelemetry.trace import format_span_id, format_trace_id
 
 from tachograph import beside, moments, names
 from tachograph.attendant import Attendance
+from tachograph.clip import as_text
 from tachograph.content import capturing
-from tachograph.context import SCOPE_KEY, Scope, current, from_baggage, here, holds, new_id
+from tachograph.context import SCOPE_KEY, Scope, clean_id, current, from_baggage, here, holds, new_id
 from tachograph.cost import Prices
 from tachograph.facts import expired, switch_of
 from tachograph.live import Live, hand_up, known, run_of
@@ -281,16 +282,19 @@ class Recorder:
         for live in list(self._open.values()):
             self.end(live, "abandoned")
 
-    def failure(self, error: BaseException | str) -> Facts:
+    def failure(self, error: Any) -> Facts:
         """What is known of an error that is told of rather than raised: its type and what it says.
 
-        A text that is one word is a type; of any other the type is not known.
+        A text that is one word is a type, as are an exception's class and a number; of any other the type is not known.
         """
         if isinstance(error, BaseException):
             return {names.ERROR_TYPE: type(error).__name__, names.EXCEPTION_MESSAGE: self._message(error)}
-        if _WORD.fullmatch(error):
-            return {names.ERROR_TYPE: error}
-        return {names.ERROR_TYPE: "error", names.EXCEPTION_MESSAGE: self._message(Exception(error))}
+        said = error.__name__ if issubclass(type(error), type) else as_text(error) or clean_id(error)
+        if said is None:
+            return {names.ERROR_TYPE: "error"}
+        if _WORD.fullmatch(said):
+            return {names.ERROR_TYPE: said}
+        return {names.ERROR_TYPE: "error", names.EXCEPTION_MESSAGE: self._message(Exception(said))}
 
     def over(self, start: Start, start_ns: int, end_ns: int, error: BaseException | str | None = None) -> None:
         """An operation that is over, told after the fact."""
