@@ -249,13 +249,33 @@ def test_async_with_and_tasks(recorded: Capture) -> None:
     assert [["  agent a", "    tool a's"], ["  agent b", "    tool b's"]] == sorted([lines[:2], lines[2:]])
 
 
-def test_a_block_left_elsewhere_ends_all_the_same(recorded: Capture) -> None:
+def test_a_block_left_elsewhere_ends_all_the_same(recorded: Capture, caplog: pytest.LogCaptureFixture) -> None:
     """Left in another context than it was entered in, as the halves of a fixture are, the operation ends; counted."""
     block = tachograph.agent("a")
     contextvars.copy_context().run(block.__enter__)
     block.__exit__(None, None, None)
     assert "ok" == only(recorded).outcome
     assert 1 == tachograph.stats()["misused"]
+    assert ["WARNING"] == [record.levelname for record in caplog.records if "session_misused" in record.getMessage()]
+
+
+def test_a_block_in_a_stream_that_its_reader_leaves(recorded: Capture, caplog: pytest.LogCaptureFixture) -> None:
+    """The event loop ends such a generator in a copy of its reader's context: the block is over, which is one line."""
+
+    async def steps() -> AsyncIterator[int]:
+        async with tachograph.agent("a"):
+            yield 1
+            yield 2
+
+    async def main() -> None:
+        async for _ in steps():
+            break
+        await asyncio.sleep(0.01)
+
+    contextvars.copy_context().run(asyncio.run, main())
+    assert "abandoned" == only(recorded).outcome
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
+    assert "the agent block was left in a copy of the context it was entered in" in line
 
 
 def test_a_block_left_out_of_order_ends_its_own(recorded: Capture) -> None:

@@ -59,10 +59,9 @@ NO_WIRE_NAMES = {
     "integrations/wrapping/found.py": {'tachograph: %s: %s = "%s": %s'},
     "lines.py": {"tachograph.requests"},
     "runtime/__init__.py": {"tachograph: "},
-    "runtime/assembly.py": {"tachograph: %s"},
+    "runtime/assembly.py": {"tachograph: %s", "tachograph.session_misused: %s; enter and leave it in one"},
     "sessions.py": {
         "tachograph.id_cleaned: an id that was %s; give a text of 1 to 200 printable characters",
-        "tachograph.session_misused: a session or correlation was %s; enter and leave it in one",
     },
 }
 """What looks like a name on the wire and is none: lines of the log, lines for people, a module's path."""

@@ -21,10 +21,10 @@ import inspect
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from opentelemetry.context import attach, detach, get_current
+from opentelemetry.context import attach, get_current
 
 from tachograph import given, names, runtime
-from tachograph.context import current
+from tachograph.context import current, left
 from tachograph.live import Start, part
 from tachograph.probes import Probe, outcome_of, stand_in
 
@@ -172,15 +172,19 @@ class Block:
         if inside is None:
             return self._left_elsewhere()
         live, token = self._entered.pop(id(inside))
-        detach(token)
+        if not left(token):
+            runtime.current().misuse(f"{self._it()} was left in a copy of the context it was entered in")
         return live
+
+    def _it(self) -> str:
+        return f"the {self._kind} block"
 
     def _left_elsewhere(self) -> Live | None:
         # In another context than it was entered in, as the halves of a fixture are, or after what it was entered in was
         # left: then it is the one entered last, and nothing of it is current here.
         if not self._entered:
             return None
-        runtime.current().misused += 1
+        runtime.current().misuse(f"{self._it()} was left where it is not in force: in another task, or out of order")
         return self._entered.popitem()[1][0]
 
     async def __aenter__(self) -> Handle:

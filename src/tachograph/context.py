@@ -73,6 +73,15 @@ leave: Final[Callable[[Token[Context]], None]] = detach if CURRENT is None else 
 _SPAN_KEY: Final = next(iter(trace.set_span_in_context(trace.INVALID_SPAN, Context())))
 
 
+def left(token: Token[Context]) -> bool:
+    """Give the context back that was current before; False where the token is of another one, as is a host's slip."""
+    try:
+        token.var.reset(token)  # not OpenTelemetry's detach, which would log a traceback
+    except (ValueError, RuntimeError):
+        return False
+    return True
+
+
 def current(context: Context | None = None) -> Scope | None:
     """The scope of ``context``, by default of the code that runs now."""
     scope: Any = (here() if context is None else context).get(SCOPE_KEY)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from opentelemetry.context import attach, get_current
 
 from tachograph import runtime
-from tachograph.context import Scope, clean_id, current, handing_on, into_baggage, new_id, with_scope
+from tachograph.context import Scope, clean_id, current, handing_on, into_baggage, left, new_id, with_scope
 from tachograph.streams import within
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _log = logging.getLogger("tachograph")
 
 _MAX_ENTERED: Final = 10_000
 """Blocks of one binding entered at once; those never left properly would otherwise stay for ever."""
+
+_IT: Final = "a session or correlation was left"
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -98,23 +100,13 @@ class Binding:
     def _exit(self) -> None:
         key = id(current())
         if key not in self._entered:
-            self._misused("left where it is not in force: in another task or thread, or out of order")
+            runtime.current().misuse(f"{_IT} where it is not in force: in another task or thread, or out of order")
             return
         _scope, token = self._entered[key]
-        try:
-            # Not OpenTelemetry's detach, which logs a traceback where this is only a host's slip.
-            token.var.reset(token)
-        except (ValueError, RuntimeError):
-            self._misused("left in a copy of the context it was entered in")
-        else:
+        if left(token):
             del self._entered[key]
-
-    @staticmethod
-    def _misused(what: str) -> None:
-        tachograph = runtime.current()
-        if not tachograph.misused:
-            _log.warning("tachograph.session_misused: a session or correlation was %s; enter and leave it in one", what)
-        tachograph.misused += 1
+        else:
+            runtime.current().misuse(f"{_IT} in a copy of the context it was entered in")
 
     async def __aenter__(self) -> Bound:
         return self.__enter__()

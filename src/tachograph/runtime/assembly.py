@@ -304,6 +304,12 @@ class Runtime:
         if text:
             print(text, file=sys.stderr)  # noqa: T201 - this is the summary people asked for
 
+    def misuse(self, how: str) -> None:
+        """Something was not left where it was entered: that is counted, and said the first time."""
+        if not self.misused:
+            _log.warning("tachograph.session_misused: %s; enter and leave it in one", how)
+        self.misused += 1
+
     def stats(self) -> dict[str, Any]:
         """How Tachograph itself is doing."""
         return {
