@@ -443,6 +443,18 @@ def _generator_collected_in_a_cycle(engine: Engine) -> None:
     cycle.append(cycle)
 
 
+@_ends("ok")
+def _program_that_ends_here(engine: Engine) -> None:
+    with pytest.raises(SystemExit):
+        engine.run(SystemExit(0))
+
+
+@_ends("error")
+def _program_that_gives_up(engine: Engine) -> None:
+    with pytest.raises(SystemExit):
+        engine.run(SystemExit("no"))
+
+
 @_ends("abandoned")
 def _generator_never_begun_in_a_cycle(engine: Engine) -> None:
     cycle: list[Any] = [engine.stream()]

@@ -248,6 +248,8 @@ def outcome_of(error: BaseException) -> Outcome:
     """How an operation ends that this leaves."""
     if isinstance(error, GeneratorExit):
         return "abandoned"
+    if isinstance(error, SystemExit) and (error.code is None or (type(error.code) is int and error.code == 0)):
+        return "ok"  # the program has done what it had to
     return "interrupted" if isinstance(error, (KeyboardInterrupt, asyncio.CancelledError)) else "error"
 
 

@@ -1058,6 +1058,55 @@ def test_what_is_not_there_is_said_once_and_counted(bots, caplog):
     ] == [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
+INJECTED = """
+import functools
+
+def with_database(function):
+    @functools.wraps(function)
+    def given(*args, **kwargs):
+        return function("database", *args, **kwargs)
+    return given
+
+def retried(function):
+    @functools.wraps(function)
+    def again(*args, **kwargs):
+        return function(*args, **kwargs)
+    return again
+
+def without_request(function):
+    @functools.wraps(function)
+    def handled(request, *args):
+        return function(*args)
+    return handled
+
+@with_database
+def handle(database, session_id, message): return message
+
+@retried
+def plain(session_id, message="none", *rest, key=None): return message
+
+@without_request
+def served(session_id, message): return message
+"""
+
+
+def test_a_decorator_that_gives_arguments_of_its_own(tmp_path):
+    """Where what was given does not fit what is known, no argument is taken for another; by its name it is known."""
+    with host(tmp_path) as written:
+        written.write(INJECTED)
+        tables = [written.table(name, "tool", session_id="session_id") for name in ("handle", "plain", "served")]
+        with capture(wrap=tables) as recorded:
+            module = written.load()
+            assert "secret" == module.handle("chat-1", "secret")
+            assert "secret" == module.handle(session_id="chat-2", message="secret")
+            assert "none" == module.plain("chat-3")
+            assert "secret" == module.plain("chat-4", "secret", 1, 2, key="k")
+            assert "secret" == module.served(object(), "chat-5", "secret")
+
+        sessions = [call.session_id for call in operations(recorded, "tool")]
+    assert [None, "chat-2", "chat-3", "chat-4", None] == [each if "chat" in each else None for each in sessions]
+
+
 def test_alternatives(bots, caplog):
     """Of several paths the first that gives something is taken; none has to be there but one."""
     run = bots.table("Bot.run", "agent", name=["self.title", "session_id", "=nobody"])

@@ -11,7 +11,7 @@ import functools
 import inspect
 import types
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from tachograph.drive import stands_in
 from tachograph.integrations.wrapping.paths import NOTHING
@@ -166,6 +166,12 @@ class _Place(NamedTuple):
     rest: bool = False
 
 
+def _is_handed_on(function: Any) -> bool:
+    """Whether a function takes any arguments and says that another's are its own, as what a decorator makes does."""
+    code = getattr(function, "__code__", None)
+    return hasattr(function, "__wrapped__") and code is not None and bool(code.co_flags & inspect.CO_VARARGS)
+
+
 class Arguments:
     """How a callable's arguments are found in a call of it.
 
@@ -174,12 +180,13 @@ class Arguments:
         method: whether the first argument is the object it is called on.
     """
 
-    __slots__ = ("_first", "_keywords", "_open", "_places")
+    __slots__ = ("_first", "_keywords", "_open", "_places", "_second_hand")
 
     def __init__(self, callable_: Any, *, method: bool) -> None:
         bound = method and type(callable_) is not staticmethod
         self._places: dict[str, _Place] = {}
         self._keywords: str | None = None
+        self._second_hand = _is_handed_on(function_of(callable_))
         self._first: tuple[str, ...] = ("self", "cls") if bound else ()
         try:
             parameters = list(inspect.signature(function_of(callable_)).parameters.values())
@@ -205,6 +212,19 @@ class Arguments:
         """Whether there may be an argument of this name."""
         return self._open or name in self._places or name in self._first
 
+    def _fits(self, call: Call) -> bool:
+        """Whether the arguments are those of the function that is known, where a decorator may give it others."""
+        if not self._second_hand:
+            return True
+        most = 0
+        for name, place in self._places.items():
+            ordered = place.position is not None
+            given = ordered and cast("int", place.position) < len(call.args)
+            if place.default is NOTHING and not given and name not in call.kwargs:
+                return False
+            most = len(call.args) if place.rest else most + ordered
+        return len(call.args) <= most
+
     def names(self) -> Iterable[str]:
         """Those there are."""
         return (*self._first[-1:], *self._places)
@@ -220,6 +240,6 @@ class Arguments:
             return call.kwargs.get(name, NOTHING)
         if place.named and name in call.kwargs:
             return call.kwargs[name]
-        if place.position is not None and place.position < len(call.args):
+        if place.position is not None and place.position < len(call.args) and self._fits(call):
             return call.args[place.position :] if place.rest else call.args[place.position]
         return place.default
