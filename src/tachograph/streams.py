@@ -54,7 +54,7 @@ class Stream(Watch):
         skip: whether ``item`` need not be told of it.
         through: what a coroutine gives may be worked off later as well, and is part of it then.
         over: told once of the end: the exception, if any (``GeneratorExit``: nobody wanted the rest), and the
-            value returned.
+            value returned, or the iterator itself where that is none.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Stream(Watch):
         self._skip = skip
         self.through = through
         self._over = over
+        self._iterator: weakref.ref[Any] | None = None
         self._base: Context | None = None
         self._ours: Context | None = None
         self._leaving = False
@@ -205,7 +206,14 @@ class Stream(Watch):
             if self._live is not None:
                 self._live.watch = None
                 self._live.later[names.ACTIVE_SECONDS] = self._active
+            if value is None and error is None and self._iterator is not None:
+                value = self._iterator()
             over(error, value)
+
+    def of(self, iterator: Any) -> None:
+        """It is worked off by an iterator, which may know more in the end. Weak, as it may hold its own driver."""
+        if self._iterator is None and type(iterator).__weakrefoffset__:
+            self._iterator = weakref.ref(iterator)
 
     def watch(self, driver: Any) -> None:
         """End the operation when ``driver`` is collected without having been begun: no frame of it ever runs."""
@@ -240,7 +248,9 @@ def streamed(result: Any, stream: Stream) -> Any:
         driver = _AsyncIteratorProxy(result, stream)
     else:
         return None
-    if type(driver) is kind:
+    if isinstance(driver, _StreamProxy):
+        stream.guard(stream.of, result)
+    elif type(driver) is kind:
         driver.__name__, driver.__qualname__ = result.__name__, result.__qualname__
     stream.guard(stream.watch, driver)  # the driver of a coroutine is not to be thrown away any more
     return driver

@@ -1058,6 +1058,59 @@ def test_what_is_not_there_is_said_once_and_counted(bots, caplog):
     ] == [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
+KNOWING = """
+class Chunks:
+    def __init__(self, use):
+        self.left, self.use, self.usage = iter("ab"), use, None
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        for chunk in self.left:
+            return chunk
+        self.usage = self.use
+        raise StopIteration
+
+class Later:
+    def __init__(self, use):
+        self.inner = Chunks(use)
+
+    usage = property(lambda self: self.inner.usage)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        for chunk in self.inner:
+            return chunk
+        raise StopAsyncIteration
+
+def ask(use): return Chunks(use)
+async def later(use): return Later(use)
+"""
+
+
+@pytest.mark.parametrize("usage", ["result.usage", ["item.usage", "result.usage"]])
+def test_a_stream_that_knows_more_in_the_end(tmp_path, usage, caplog):
+    """What gives its items may be asked when it has given them all: it is the result of the call."""
+    use = {"input_tokens": 7, "output_tokens": 3}
+
+    async def main(module: Any) -> list[Any]:
+        return [chunk async for chunk in await module.later(use)]
+
+    with host(tmp_path) as written:
+        written.write(KNOWING)
+        tables = [written.table(name, "model", usage=usage, until="exhausted") for name in ("ask", "later")]
+        with capture(wrap=tables) as recorded:
+            module = written.load()
+            assert ["a", "b"] == list(module.ask(use))
+            assert ["a", "b"] == asyncio.run(main(module))
+
+    assert [7, 7] == [call.attributes[names.INPUT_TOKENS] for call in operations(recorded, "model")]
+    assert not caplog.text
+
+
 INJECTED = """
 import functools
 

@@ -93,7 +93,7 @@ class Found:
         """Say what no item of a stream had, or that there was no stream."""
         known = self._values[table.label]
         why = "no item has it"
-        if not self.flowed and call.result is not None:
+        if not self.flowed and call.result is not None and not _is_stream(call.result):
             why = f"gave a {type(call.result).__name__}, which is no stream; write result.… for what is in it"
         for entry in table.entries:
             slots = words.SUMS if entry.word.slot is words.MANY else (entry.word.slot,)
@@ -139,6 +139,10 @@ class Found:
                 if value is not None and value is not NOTHING:
                     given = as_object(value, "arguments") if entry.word.slot == names.TOOL_ARGUMENTS else value
                     content.put(entry.word.slot, clipped(given, capturing.limit))
+
+
+def _is_stream(value: Any) -> bool:
+    return hasattr(type(value), "__next__") or hasattr(type(value), "__anext__")
 
 
 def _out_of_reach(call: Call, entry: Entry) -> bool:
