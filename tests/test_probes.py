@@ -244,6 +244,12 @@ class Engine:
     def iterate(self) -> Chunks:
         return Chunks()
 
+    def giving(self) -> Chunks:
+        return GivingChunks()
+
+    def agiving(self) -> AsyncChunks:
+        return GivingAsyncChunks(None)
+
     def aiterate(self, error: Exception | None = None) -> AsyncChunks:
         return AsyncChunks(error)
 
@@ -301,6 +307,22 @@ class Chunks:
 
 HELD: list[Any] = []
 """What is over before it is dropped."""
+
+
+class GivingChunks(Chunks):
+    """One that is iterated by another iterator."""
+
+    def __iter__(self) -> Any:
+        yield from self.left
+
+
+class GivingAsyncChunks(AsyncChunks):
+    """Likewise."""
+
+    async def __aiter__(self) -> Any:
+        for item in self.left:
+            yield item
+
 
 ENDS: dict[str, tuple[str, Callable[[Engine], Any]]] = {}
 
@@ -477,6 +499,25 @@ def _iterator_left_by_its_own_block(engine: Engine) -> None:
     with engine.iterate() as chunks:
         next(chunks)
     HELD[:] = [chunks]
+
+
+@_ends("abandoned")
+def _iterator_of_another_left_by_its_own_block(engine: Engine) -> None:
+    with engine.giving() as chunks:
+        items = iter(chunks)
+        next(items)
+    HELD[:] = [chunks, items]
+
+
+@_ends("abandoned")
+def _async_iterator_of_another_left_by_its_own_block(engine: Engine) -> None:
+    async def main() -> None:
+        async with engine.agiving() as chunks:
+            items = chunks.__aiter__()
+            await items.__anext__()
+        HELD[:] = [chunks, items]
+
+    asyncio.run(main())
 
 
 @_ends("abandoned")

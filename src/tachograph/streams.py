@@ -373,7 +373,7 @@ class _StreamProxy(_Proxy):
 
     def __init__(self, wrapped: Any, stream: Stream) -> None:
         super().__init__(wrapped)
-        self._self_stream = stream
+        self._self_stream = self._self_closed = stream
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
@@ -397,7 +397,7 @@ class _StreamProxy(_Proxy):
         return self._self_stream.guard(self._self_follow, iterated, default=iterated)
 
     def _self_follow(self, iterated: Any) -> Any:
-        # The other iterator may outlive this one, and answers for the stream from here on.
+        # The other iterator may outlive this one, and answers for the stream from here on; closing this one ends it.
         stream, self._self_stream = self._self_stream, Stream(self._self_stream.guard)
         return streamed(iterated, stream)
 
@@ -424,7 +424,7 @@ class _IteratorProxy(_StreamProxy):
         return functools.partial(self._self_close, found) if name == "close" else found
 
     def _self_close(self, close: Callable[[], Any]) -> Any:
-        return drive(self._self_stream.guard, self._self_stream.begin, close, GeneratorExit, (), {})
+        return drive(self._self_closed.guard, self._self_closed.begin, close, GeneratorExit, (), {})
 
 
 class _AsyncIteratorProxy(_StreamProxy):
@@ -443,20 +443,19 @@ class _AsyncIteratorProxy(_StreamProxy):
         return self._self_close_later(functools.partial(self.__wrapped__.__aexit__, *raised))
 
     def __anext__(self) -> Any:
-        step = self.__wrapped__.__anext__()
-        return self._self_stream.guard(self._self_driven, step, None, default=step)
+        step, stream = self.__wrapped__.__anext__(), self._self_stream
+        return stream.guard(self._self_driven, step, stream, None, default=step)
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
         return functools.partial(self._self_close_later, found) if name in ("aclose", "close") else found
 
     def _self_close_later(self, close: Callable[[], Any]) -> Any:
-        closing = close()
-        return self._self_stream.guard(self._self_driven, closing, GeneratorExit, default=closing)
+        closing, stream = close(), self._self_closed
+        return stream.guard(self._self_driven, closing, stream, GeneratorExit, default=closing)
 
-    def _self_driven(self, step: Any, thrown: type[BaseException] | None) -> Any:
+    def _self_driven(self, step: Any, stream: Stream, thrown: type[BaseException] | None) -> Any:
         """One step of it, driven, if it is awaited as coroutines are."""
-        stream = self._self_stream
         if not hasattr(step, "send"):
             if thrown is not None:
                 stream.failed(thrown())
