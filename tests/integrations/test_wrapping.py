@@ -661,6 +661,17 @@ def test_tokens_that_are_nowhere(bots, caplog, place):
     assert said[place] in caplog.text
 
 
+def test_a_manager_is_no_stream(tmp_path, caplog):
+    """A function that contextlib makes a manager of gives that at once, and no items."""
+    with host(tmp_path) as written:
+        written.write("import contextlib\n@contextlib.contextmanager\ndef opened():\n    yield 1\n")
+        with capture(wrap=[written.table("opened", "model", usage="item.usage")]):
+            with written.load().opened() as value:
+                assert 1 == value
+
+    assert "gave a _GeneratorContextManager, which is no stream" in caplog.text
+
+
 def test_no_stream_to_look_into(bots, caplog):
     """Where a table looks into a stream, and there is none, that is said."""
     with capture(wrap=[bots.table("Bot.use", "model", usage="item.usage")]):

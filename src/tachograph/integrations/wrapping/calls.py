@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import logging
@@ -62,7 +63,9 @@ class Wrapped:
         self.groups: list[Group] = []
         self._arguments = Arguments(callable_, method=issubclass(type(owner), type))
         function = function_of(callable_)
-        kinds = (function, inspect.unwrap(function))
+        # What contextlib makes of a generator function gives a manager, which is no stream.
+        manager = getattr(function, "__globals__", None) is vars(contextlib)
+        kinds = (function,) if manager else (function, inspect.unwrap(function))
         self.streams = any(is_one(each) for is_one in _STREAMS for each in kinds)
         self._deferred = self.streams or any(inspect.iscoroutinefunction(each) for each in kinds)
 
