@@ -665,9 +665,9 @@ def test_a_manager_is_no_stream(tmp_path, caplog):
     """A function that contextlib makes a manager of gives that at once, and no items."""
     with host(tmp_path) as written:
         written.write("import contextlib\n@contextlib.contextmanager\ndef opened():\n    yield 1\n")
-        with capture(wrap=[written.table("opened", "model", usage="item.usage")]):
-            with written.load().opened() as value:
-                assert 1 == value
+        tables = [written.table("opened", "model", usage="item.usage")]
+        with capture(wrap=tables), written.load().opened() as value:
+            assert 1 == value
 
     assert "gave a _GeneratorContextManager, which is no stream" in caplog.text
 
