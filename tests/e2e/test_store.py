@@ -242,6 +242,30 @@ def test_sigterm_loses_nothing(programs):
     assert {"abandoned": 4, "ok": 2} == _outcomes(store)
 
 
+@needs_fork
+def test_a_pool_that_is_left_loses_nothing(programs):
+    """The workers of a pool, which are told to terminate where its block ends, store what they have."""
+    programs.write("work.py", "import tachograph\n\ndef job(n):\n    with tachograph.tool('job'):\n        return n\n")
+    programs.write(
+        "app.py",
+        """
+        import multiprocessing
+
+        from work import job
+
+        if __name__ == "__main__":
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                print(sum(pool.map(job, range(20))))
+        """,
+    )
+    done = programs.run(*RUN, "app.py", TACHOGRAPH_SUMMARY="0")
+
+    assert (0, "190\n", "") == (done.code, done.stdout, done.stderr)
+    store = programs.directory / "data/tachograph/store.db"
+    whole(store)
+    assert {"ok": 20} == _outcomes(store)
+
+
 def _outcomes(store: Path) -> dict[str, int]:
     outcomes = [record.outcome for record in stored(store) if isinstance(record, Operation)]
     return {outcome: outcomes.count(outcome) for outcome in sorted(set(filter(None, outcomes)))}

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import sys
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
@@ -149,6 +150,7 @@ class Runtime:
         self._stamp: SpanStamp | None = None
         self.ids_cleaned = 0
         self.misused = 0
+        self.over = threading.Event()
         self.offers_summary = False
         self.wants_summary = False
         self.wants_store = False
@@ -284,6 +286,7 @@ class Runtime:
         self.guard(self.providers.shutdown)
         self.instruments.enabled = False
         self._forget_exit()
+        self.over.set()
 
     def at_exit(self) -> None:
         """The process ends."""
