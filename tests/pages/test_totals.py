@@ -30,6 +30,11 @@ def test_figures_are_those_of_the_views(source):
         assert [f"{tool[key]:,}" for key in ("requested", "completed", "failed", "requires_approval")] in table
 
 
+def test_what_became_of_questions(source):
+    """The decisions of humans are a table with what expired and what is pending too."""
+    assert ["write_file", "0", "0", "0", "0", "1"] in rows(shown(source))
+
+
 def test_who_hands_over_to_whom():
     """The matrix has a row and a column for each agent, and the most frequent hand-over is the darkest."""
     found = matrix({"a_to_b": 10, "b_to_a": 1, "a_to_c_to_d": 5}, {"a": {}, "b": {}, "c_to_d": {}})
