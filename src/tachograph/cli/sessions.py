@@ -64,7 +64,7 @@ def _row(metrics: SessionMetrics) -> list[screen.Cell]:
         metrics.user_id or "",
         ", ".join(sorted(metrics.agents, key=lambda name: (-metrics.agents[name]["count"], name))),
         metrics.total_requests,
-        metrics.total_tokens,
+        figures.tokens(metrics.total_tokens, whole=not metrics.unmetered),
         figures.cost(metrics.cost),
         figures.duration(metrics.processing_duration_ms),
         screen.safe(f"{metrics.errors:,}", "bold red" if metrics.errors else ""),

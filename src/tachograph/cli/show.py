@@ -79,7 +79,7 @@ def _tiles(metrics: SessionMetrics) -> Table:
     bad = "bold red" if metrics.errors else "bold green"
     tiles: dict[Column, screen.Cell] = {
         Column("requests", right=True, style="bold"): metrics.total_requests,
-        Column("tokens", right=True, style="bold"): metrics.total_tokens,
+        Column("tokens", right=True, style="bold"): figures.tokens(metrics.total_tokens, whole=not metrics.unmetered),
         Column("cost", right=True, style="bold"): figures.cost(metrics.cost),
         Column("agent time", right=True, style="bold"): figures.duration(metrics.processing_duration_ms),
         Column("tool calls", right=True, style="bold", rank=1): metrics.tool_calls,
@@ -154,11 +154,18 @@ def _models(metrics: SessionMetrics) -> Table:
         Column("tokens", right=True),
         Column("cost", right=True, rank=1),
     )
-    fields = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
+    fields = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
     ordered = sorted(metrics.tokens_by_model.items(), key=lambda item: (-item[1]["total_tokens"], item[0]))
-    return Table(
-        columns, [[name, *(model[key] for key in fields), figures.price(model)] for name, model in ordered], "Models"
-    )
+    rows: list[list[screen.Cell]] = [
+        [
+            name,
+            model["requests"],
+            *(figures.tokens(model[key], whole=name not in metrics.unmetered) for key in fields),
+            figures.price(name, model, metrics.cost),
+        ]
+        for name, model in ordered
+    ]
+    return Table(columns, [*rows], "Models")
 
 
 def _tools(metrics: SessionMetrics) -> Table:

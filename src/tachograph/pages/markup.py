@@ -58,6 +58,8 @@ def _environment() -> Environment:
         "number": number,
         "duration": figures.duration,
         "cost": figures.cost,
+        "price": figures.price,
+        "tokens": figures.tokens,
         "cut_short": figures.cut_short,
         "dollars": dollars,
         "local": figures.local,
