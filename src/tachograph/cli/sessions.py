@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     Column("session", least=12, style="bold"),
-    Column("last active"),
-    Column("status", rank=3),
-    Column("user", least=6, rank=6),
-    Column("agents", least=10, rank=7),
-    Column("requests", right=True, rank=4),
+    Column("last active", rank=1),
+    Column("status", rank=4),
+    Column("user", least=6, rank=7),
+    Column("agents", least=10, rank=8),
+    Column("requests", right=True, rank=5),
     Column("tokens", right=True),
-    Column("cost", right=True, rank=2),
-    Column("agent time", right=True, rank=1),
+    Column("cost", right=True, rank=3),
+    Column("agent time", right=True, rank=2),
     Column("errors", right=True),
 )
 
