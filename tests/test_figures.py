@@ -31,12 +31,23 @@ def test_durations(ms, shown):
 
 
 @pytest.mark.parametrize(
-    ("told", "shown"),
-    [({"cost": None}, "unknown"), ({}, "unknown"), ({"cost": 0.0}, "0.0000"), ({"cost": 2.5}, "2.5000")],
+    ("model", "unpriced", "shown"),
+    [
+        ({"cost": None}, ["m"], "unknown"),
+        ({"cost": 0.0}, [], "-"),
+        ({"cost": 2.5}, ["other"], "2.5000"),
+        ({"cost": 2.5}, ["m"], "≥ 2.5000"),
+    ],
 )
-def test_prices(told, shown):
-    """What a model cost is told to a hundredth of a cent, and never as nothing where it is not known."""
-    assert shown == figures.price(told)
+def test_prices(model, unpriced, shown):
+    """What a model cost is told to a hundredth of a cent, as a bound where some is not known, and never as 0."""
+    assert shown == figures.price("m", model, {"unpriced_models": unpriced})
+
+
+@pytest.mark.parametrize(("count", "whole", "shown"), [(0, True, "0"), (1_010, False, "≥ 1,010"), (0, False, "-")])
+def test_tokens(count, whole, shown):
+    """Tokens of which some are not known are a lower bound, and unknown ones are never 0."""
+    assert shown == figures.tokens(count, whole=whole)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_of_nothing():
 
 def test_unknown_costs_are_the_least():
     """A session of which nobody knows the cost stands below those that cost something."""
-    known = Row("a", None, "idle", None, None, 0, 0, {"amount": 0.1}, 0, 0, 0, 0)
+    known = Row("a", None, "idle", None, None, 0, 0, {"amount": 0.1}, 0, 0, 0, 0, [])
     unknown = known._replace(session_id="b", cost={"amount": None})
 
     assert [known, unknown] == listing([unknown, known], Wanted(order="cost"), limit=None, offset=0).rows

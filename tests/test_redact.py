@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tachograph.redact import MAX_ERROR_CHARS, cut, error_text, names_a_secret, printable, redacted
+from tachograph.redact import MAX_ERROR_CHARS, SIGN, cut, error_text, names_a_secret, printable, redacted
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+JOINERS = "\u200c\u200d"
 SECRET = "Zq7Zq7Zq7Zq7"  # noqa: S105 - it is none
 
 # Text as people meet it, and what is left of it.
@@ -220,7 +221,13 @@ def test_masking_is_linear(texts: tuple[int, list[str], list[str]]) -> None:
 def test_a_name_is_printed_on_one_line_without_control(text: str) -> None:
     """What a terminal would obey is shown as a replacement; what it would print is as it was."""
     shown = printable(text)
-    assert shown.isprintable()
+    assert all(char.isprintable() or char in JOINERS for char in shown)
     assert len(text) == len(shown)
-    assert all(after in (before, "\N{REPLACEMENT CHARACTER}") for before, after in zip(text, shown, strict=True))
+    assert all(after in (before, SIGN) for before, after in zip(text, shown, strict=True))
     assert not text.isprintable() or text == shown
+
+
+@pytest.mark.parametrize("text", ["می\u200cرود", "क्\u200dष", "👩\u200d💻"])
+def test_joiners_are_part_of_their_words(text: str) -> None:
+    """Persian, Hindi and emoji keep what joins and parts their letters; what turns writing around is replaced."""
+    assert f"{text}{SIGN}{SIGN}x" == printable(f"{text}\u202e\u2066x")

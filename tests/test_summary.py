@@ -67,11 +67,21 @@ def test_a_session_without_agents_and_tools() -> None:
     assert session_summary(ledger_of([operation(1)]).session_metrics("s")).splitlines() == [
         "Tachograph · session s · 0.00 s of agent time",
         "  agents    none",
-        "  models    1 request · tokens by model: gpt-4.1 0",
-        "  tokens    0 = 0 in + 0 out · price unknown",
+        "  models    1 request · tokens by model: gpt-4.1 -",
+        "  tokens    unknown · price unknown",
         "  tools     none",
         "  errors    0",
     ]
+
+
+def test_usage_that_is_not_known_is_not_nothing() -> None:
+    """Where one of two calls did not say what it used, figures are lower bounds and say whose calls are missing."""
+    used = {names.INPUT_TOKENS: 1_000, names.OUTPUT_TOKENS: 10, names.COST: 0.0021}
+    lines = summary(ledger_of([operation(1, attributes=used), operation(2)])).splitlines()
+    assert "  models    2 requests · tokens by model: gpt-4.1 ≥ 1,010" in lines
+    assert (
+        "  tokens    ≥ 1,010 = 1,000 in + 10 out · ≥ 0.0021 USD, without calls of gpt-4.1 (price or tokens unknown)"
+    ) in lines
 
 
 def test_runs_that_were_cut_short_are_told() -> None:

@@ -36,6 +36,18 @@ def expired(asked: Operation, moment_ns: int) -> bool:
     return timeout is not None and (moment_ns - asked.start_ns) / 1_000_000_000 > timeout
 
 
+def settled(operation: Operation, moment_ns: int) -> Operation:
+    """An operation as it stands at a moment: an approval that nobody decided in time was over when its time was up."""
+    if operation.kind != "approval" or operation.attributes.get(names.APPROVAL_DECISION, EXPIRED) != EXPIRED:
+        return operation
+    until = moment_ns if operation.end_ns is None else operation.end_ns
+    if not expired(operation, until):
+        return operation
+    facts = {**operation.attributes, names.APPROVAL_DECISION: EXPIRED}
+    up_ns = operation.start_ns + round(facts[names.APPROVAL_TIMEOUT] * 1_000_000_000)
+    return operation._replace(end_ns=min(up_ns, until), outcome="ok", attributes=facts)
+
+
 def switch_of(payload: Mapping[str, Any]) -> tuple[str, str]:
     """Who handed over to whom, by the payload of an ``agent_switched``."""
     return str(payload.get("from_agent")), str(payload.get("to_agent"))

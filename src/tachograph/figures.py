@@ -37,10 +37,20 @@ def cost(told: Mapping[str, Any]) -> str:
     return f"{'' if told.get('complete') else '≥ '}{amount:,.4f} {told.get('currency', '')}".rstrip()
 
 
-def price(model: Mapping[str, Any]) -> str:
-    """What the calls of one model cost, as far as prices are known."""
-    amount = model.get("cost")
-    return "unknown" if amount is None else f"{amount:,.4f}"
+def price(name: str, model: Mapping[str, Any], told: Mapping[str, Any]) -> str:
+    """What the calls of one model cost, as far as prices are known, without the currency.
+
+    Args:
+        name: of the model.
+        model: its row among the tokens by model.
+        told: what all of them cost, which says of whose calls it is not known.
+    """
+    return cost({"amount": model.get("cost"), "complete": name not in told.get("unpriced_models", ())})
+
+
+def tokens(count: int, *, whole: bool) -> str:
+    """Tokens, as far as calls have said what they used; ``whole`` where all have."""
+    return f"{count:,}" if whole else f"≥ {count:,}" if count else "-"
 
 
 def size(count: float) -> str:

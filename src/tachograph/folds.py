@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tachograph import names
-from tachograph.facts import EXPIRED, PENDING, expired
+from tachograph.facts import EXPIRED, PENDING, expired, settled
 from tachograph.tally import OTHER, SMALLEST, ModelTally
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def now(tally: Tally, more: Iterable[Operation] = (), moment_ns: int = 0) -> Tal
     Args:
         tally: the counters of what has ended.
         more: what is under way elsewhere; or has ended, and may yet turn out to be part of something else.
-        moment_ns: when that is, in nanoseconds since the epoch; until then approvals may have expired.
+        moment_ns: when that is, in nanoseconds since the epoch; approvals that have expired until then are under
+            way no more.
     """
     under_way = {**tally.open, **{operation.id: operation for operation in more}}
     over = [operation for operation in under_way.values() if operation.end_ns is not None]
@@ -53,6 +54,7 @@ def now(tally: Tally, more: Iterable[Operation] = (), moment_ns: int = 0) -> Tal
         tally.began(operation)
         if operation.kind == "approval":
             tally.decided(operation.name, EXPIRED if expired(operation, moment_ns) else PENDING)
+    tally.open = {id_: open_ for id_, open_ in tally.open.items() if settled(open_, moment_ns).end_ns is None}
     return tally
 
 

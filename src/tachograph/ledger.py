@@ -306,7 +306,9 @@ class Ledger:
 
     def timeline(self, *, session_id: str | None = None, correlation_id: str | None = None) -> Timeline:
         """What happened when, inside what, of a session, of a request or of everything."""
-        return timeline_view(self._records(), session_id=session_id, correlation_id=correlation_id)
+        return timeline_view(
+            self._records(), session_id=session_id, correlation_id=correlation_id, moment_ns=self._clock()
+        )
 
     def session_count(self, *, deleted: bool = False) -> int:
         """Sessions known; with ``deleted`` those hidden by deletion too."""

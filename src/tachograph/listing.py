@@ -26,6 +26,7 @@ class Row(NamedTuple):
     tool_calls: int
     agent_switches: int
     errors: int
+    unmetered: list[str]
 
 
 def row(metrics: SessionMetrics) -> Row:

@@ -8,6 +8,9 @@ import re
 MAX_ERROR_CHARS = 1_000
 MASK = "[redacted]"
 """What stands in the place of a secret."""
+SIGN = "\N{REPLACEMENT CHARACTER}"
+"""What stands in the place of what does not show itself."""
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 _KEY_END = 40
 
 # What names a secret: after an underscore too (OPENAI_API_KEY, access_token), in JSON, and in JSON inside of JSON.
@@ -110,9 +113,20 @@ def cut(text: str, limit: int, *, more: int = 0) -> str:
     return f"{text[:limit]}… [{lost} more characters]" if lost else text
 
 
-def printable(text: str) -> str:
-    """``text`` for one line of a terminal: a name may be a model's invention, line breaks and escapes included."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def printable(text: str, *, kept: str = "") -> str:
+    """``text`` for people: what does not show itself (escapes, marks that turn writing around) is replaced by a sign.
+
+    A name may be a model's invention. Joiners and their opposites stay: they turn nothing around, and without them
+    Persian and Hindi are misspelt and emoji fall apart.
+
+    Args:
+        text: of whatever origin, for one line of a terminal.
+        kept: what else may stand in it, where it has lines.
+    """
+    if text.isprintable():
+        return text
+    kept += _JOINERS
+    return "".join(char if char.isprintable() or char in kept else SIGN for char in text)
 
 
 def error_text(error: BaseException, *, limit: int = MAX_ERROR_CHARS) -> str:

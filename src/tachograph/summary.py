@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tachograph.figures import cut_short
+from tachograph.figures import cut_short, tokens
 from tachograph.redact import printable
 
 if TYPE_CHECKING:
@@ -53,19 +53,15 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
         if n
     ]
     models = ", ".join(
-        f"{name} {model['total_tokens']:,}" for name, model in _most(metrics.tokens_by_model, "total_tokens")
+        f"{name} {tokens(model['total_tokens'], whole=name not in metrics.unmetered)}"
+        for name, model in _most(metrics.tokens_by_model, "total_tokens")
     )
     yield (
         f"  models    {_count(metrics.total_requests, 'request')}"
         + (f", {', '.join(unhappy)}" if unhappy else "")
         + (f" · tokens by model: {models}" if models else "")
     )
-    parts = [f"{metrics.total_prompt_tokens:,} in", f"{metrics.total_completion_tokens:,} out"]
-    if metrics.cached_tokens:
-        parts[0] += f" ({metrics.cached_tokens:,} cached)"
-    if metrics.reasoning_tokens:
-        parts[1] += f" ({metrics.reasoning_tokens:,} reasoning)"
-    yield f"  tokens    {metrics.total_tokens:,} = {' + '.join(parts)} · {_cost(metrics)}"
+    yield f"  tokens    {_tokens(metrics)} · {_cost(metrics)}"
     tools = ", ".join(
         f"{name} {_times(int(tool['requested']))}" + _troubles(tool)
         for name, tool in _most(metrics.tools, "requested")
@@ -81,12 +77,23 @@ def _lines(metrics: SessionMetrics) -> Iterator[str]:
     )
 
 
+def _tokens(metrics: SessionMetrics) -> str:
+    if metrics.unmetered and not metrics.total_tokens:
+        return "unknown"
+    parts = [f"{metrics.total_prompt_tokens:,} in", f"{metrics.total_completion_tokens:,} out"]
+    if metrics.cached_tokens:
+        parts[0] += f" ({metrics.cached_tokens:,} cached)"
+    if metrics.reasoning_tokens:
+        parts[1] += f" ({metrics.reasoning_tokens:,} reasoning)"
+    return f"{tokens(metrics.total_tokens, whole=not metrics.unmetered)} = {' + '.join(parts)}"
+
+
 def _cost(metrics: SessionMetrics) -> str:
     amount, unpriced = metrics.cost["amount"], metrics.cost["unpriced_models"]
     if amount is None:
         return "price unknown"
-    without = f", without {', '.join(unpriced[:_MAX_NAMES])} (price or tokens unknown)" if unpriced else ""
-    return f"{amount:.4f} {metrics.cost['currency']}{without}"
+    without = f", without calls of {', '.join(unpriced[:_MAX_NAMES])} (price or tokens unknown)" if unpriced else ""
+    return f"{'≥ ' if unpriced else ''}{amount:.4f} {metrics.cost['currency']}{without}"
 
 
 def _troubles(tool: Mapping[str, float]) -> str:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.text import Text
 
 from tachograph.cli import screen
 from tachograph.cli.screen import Column, Table
@@ -46,6 +47,28 @@ def test_columns_of_the_highest_rank_are_left_out_when_cutting_does_not_help():
     """Whole columns go when the rest would not fit, in the order of their ranks."""
     assert ["name      calls    time", "short        12  1.00 s", "a much…   1,234   99 ms"] == lines(23)
     assert ["name    calls", "short      12", "a muc…  1,234"] == lines(13)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("997,123 tokens", 4, "…"),
+        ("model big  1,620 tokens", 14, "model big…"),
+        ("model big  1,620 tokens", 18, "model big  1,620…"),
+        ("session-12345", 10, "session-1…"),
+        ("0.0021", 3, "…"),
+    ],
+)
+def test_a_number_is_never_cut(text, width, shown):
+    """A number that does not fit is left out, as its beginning would read as another; in a name it may be cut."""
+    assert shown == screen.cut(Text(text), width).plain
+
+
+def test_no_columns_are_no_width(monkeypatch, capsys):
+    """COLUMNS=0, as some shells have it where there is no terminal, cuts nothing."""
+    monkeypatch.setenv("COLUMNS", "0")
+    screen.print_lines(screen.console(), [Text("x" * 300)])
+    assert f"{'x' * 300}\n" == capsys.readouterr().out
 
 
 def test_wide_characters_take_two_cells():

@@ -93,7 +93,7 @@ def test_what_waits_or_runs_is_marked(story):
 
     waiting, running = lines("chat-42", "--from", story)[-2:]
 
-    assert ("░" in waiting, "waiting for a human" in waiting) == (True, True)
+    assert ("░" in waiting, "waited for a human" in waiting) == (True, True)
     assert ("running" in running, running.endswith("model big")) == (True, True)
 
 

@@ -297,6 +297,41 @@ def test_long_names_hide_no_figure(browser, width):
                 assert [] == page.locator(".scroll").evaluate_all(cut), path
 
 
+def test_an_errors_text_is_read_on_a_phone(browser):
+    """On a phone a long error of a model call has the width of the screen, and its figures stand above it."""
+    refused = {"outcome": "error", "error_type": "BadRequestError", "error_message": "messages[2]: expected text " * 10}
+    with serving(create_app(ledger_of([operation(1, attributes=USED, **refused)]))) as url:
+        for width in (390, 320):
+            with looking(browser, viewport={"width": width, "height": 844}) as page:
+                page.goto(f"{url}/session/s")
+                text, figure = page.locator(".calls .ending"), page.locator(".calls td", has_text="123,456")
+                assert text.bounding_box()["width"] > 0.8 * (width - 30)
+                assert figure.bounding_box()["y"] < text.bounding_box()["y"]
+                assert page.locator("#calls-scroll").evaluate("one => one.scrollWidth <= one.clientWidth")
+
+
+def test_huge_figures_stay_on_the_page(browser):
+    """The most tokens that a call may have make no page wider than the window."""
+    most = {names.INPUT_TOKENS: 10**12 - 1, names.OUTPUT_TOKENS: 10**12 - 1}
+    with serving(create_app(ledger_of([operation(1, attributes=most)]))) as url, looking(browser) as page:
+        for path in ("/", "/session/s", "/totals"):
+            page.goto(url + path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 1_280, path
+
+
+def test_a_long_user_is_visibly_cut(browser):
+    """On a phone a user with a long name is cut in the list with a sign that says so."""
+    with (
+        serving(create_app(ledger_of([operation(1, **LONG)]))) as url,
+        looking(browser, viewport={"width": 390, "height": 844}) as page,
+    ):
+        page.goto(url)
+        cut = page.locator(".list .by").evaluate(
+            "one => [one.scrollWidth > one.clientWidth, getComputedStyle(one).textOverflow]"
+        )
+        assert [True, "ellipsis"] == cut
+
+
 # --------------------------------------------------------------------------------------------------------- taken along
 def test_a_report(browser, tmp_path):
     """A report opens from a file with nothing else there, scripts off, and prints without what only a screen needs."""

@@ -146,6 +146,17 @@ def test_what_is_under_way_is_left_out_and_said() -> None:
     assert list(otlp_lines(ledger_of([opened(operation(1))]))) == []
 
 
+def test_an_approval_that_expired_is_not_under_way() -> None:
+    """An approval whose time is up is exported as expired, and nothing is said to be left out."""
+    facts = {names.TOOL_CALL_ID: "c", names.TOOL_NAME: "rm", names.APPROVAL_TIMEOUT: 5.0}
+    asked = operation(1, "approval", "rm", took=None, outcome=None, attributes=facts)
+    found = read_back(otlp_lines(ledger_of([asked])))
+    metrics = found.session_metrics(asked.session_id)
+
+    assert (1, 0) == (metrics.hitl["rm"]["EXPIRED"], metrics.hitl["rm"]["pending"])
+    assert ("idle", True) == (metrics.status, metrics.complete)
+
+
 def test_what_was_evicted_is_said() -> None:
     """Records that a bound had pushed out before the export are missing from it, which each session says."""
     ledger = ledger_of([operation(number) for number in range(1, 6)], max_records=2)

@@ -61,6 +61,7 @@ def test_long_texts_are_cut():
 def test_names():
     """A name stands apart from the direction of what is beside it, on one line, and cut."""
     assert Markup("<bdi>&lt;b&gt;\ufffdשם</bdi>") == name("<b>\nשם")
+    assert Markup("<bdi>👩\u200d💻 می\u200cرود</bdi>") == name("👩\u200d💻 می\u200cرود")
     assert f"<bdi>{'n' * NAME}… [840 more characters]</bdi>" == name("n" * 1_000)
 
 

@@ -75,6 +75,18 @@ def test_under_way(source):
     assert 4 == len(re.findall(r"data-since=\"\d{13}\"", page))
 
 
+def test_an_expired_approval_is_not_under_way():
+    """An approval whose time is up neither waits nor runs: the session is idle, the timeline says that it expired."""
+    asked = {names.HUMAN_WAIT: True, names.APPROVAL_TIMEOUT: 5.0}
+    ledger = ledger_of([operation(1, "approval", "rm", took=None, outcome=None, attributes=asked)])
+    page = shown(ledger, "s")
+
+    assert "idle" == ledger.session_metrics("s").status
+    assert "approval rm EXPIRED" in words(page)
+    assert "data-since" not in page
+    assert "waiting" not in words(page)
+
+
 def test_one_request(source):
     """A page of one request has the figures and the timeline of that request alone."""
     page = shown(source, "chat-42", correlation_id="request-1")

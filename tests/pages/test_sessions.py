@@ -7,7 +7,7 @@ import re
 import pytest
 
 from support.pages import rows, words
-from support.records import ledger_of, operation
+from support.records import event, ledger_of, operation
 from tachograph import figures
 from tachograph.ledger import Ledger
 from tachograph.pages import sessions
@@ -69,6 +69,15 @@ def test_what_has_no_meaning_is_passed_over(source, around, asked):
 def test_nothing_found(source, around):
     """A search that finds nothing says so and leads back."""
     assert "No such session. Show all" in words(sessions.page(source, around, {"search": "nobody"}))
+
+
+def test_all_hidden():
+    """Where all sessions are hidden by deletion the page says so, and not that nothing was recorded."""
+    ledger = ledger_of([operation(1), event(2, "session_deleted", at=1)])
+    page = words(sessions.page(ledger, frame(ledger, "sessions"), {}))
+
+    assert "All sessions in memory are hidden by deletion" in page
+    assert "Record a program" not in page
 
 
 def test_nothing_recorded():

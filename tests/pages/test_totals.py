@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.pages import rows, words
-from support.records import ledger_of, operation
+from support.records import event, ledger_of, operation
 from tachograph import figures
 from tachograph.ledger import Ledger
 from tachograph.pages import totals
@@ -28,6 +28,18 @@ def test_figures_are_those_of_the_views(source):
         assert [*counts, figures.duration(agent["total_duration_ms"]), ""] in table
     for tool in metrics.tool_executions.values():
         assert [f"{tool[key]:,}" for key in ("requested", "completed", "failed", "requires_approval")] in table
+
+
+def test_what_became_of_questions(source):
+    """The decisions of humans are a table with what expired and what is pending too."""
+    assert ["write_file", "0", "0", "0", "0", "1"] in rows(shown(source))
+
+
+def test_what_was_deleted_is_said_to_be_counted():
+    """A session that was hidden counts in the figures and in no list, which the page says."""
+    ledger = ledger_of([operation(1), event(2, "session_deleted", at=1), operation(3, session="other")])
+
+    assert "Sessions 1 1 deleted, which these figures count Requests 2" in words(shown(ledger))
 
 
 def test_who_hands_over_to_whom():

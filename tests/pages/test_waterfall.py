@@ -12,9 +12,8 @@ from tachograph.pages.waterfall import DEEPEST, Waterfall, state_of, waterfall
 def fall(*records, now_ms: float = 10_000, limit: int = 100, offset: int = 0) -> Waterfall:
     """The waterfall of these records, so many milliseconds after they began."""
     ledger = ledger_of(records)
-    told = [*ledger.audit_log(event_type="agent_switched"), *ledger.audit_log(event_type="hitl_decision_made")]
-    now = MOMENT + round(now_ms * MILLISECOND)
-    return waterfall(ledger.timeline(), ledger.open_operations(), told, now, limit=limit, offset=offset)
+    switches, now = ledger.audit_log(event_type="agent_switched"), MOMENT + round(now_ms * MILLISECOND)
+    return waterfall(ledger.timeline(), ledger.open_operations(), switches, now, limit=limit, offset=offset)
 
 
 def test_bars_are_where_their_time_was():
@@ -77,20 +76,6 @@ def test_switches_are_marked():
     )
 
     assert [None, ("boss", "clerk"), ("clerk", "human")] == [bar.switch for bar in found.bars]
-
-
-def test_decisions_are_marked():
-    """An approval says what was decided; one that expired before does not say what came too late."""
-    found = fall(
-        operation(1, "approval", "write", took=10),
-        event(2, "hitl_decision_made", at=10, decision="EDIT")._replace(id=f"{identifier(1)}:hitl_decision_made"),
-        operation(3, "approval", "write", at=20, took=10),
-        event(4, "hitl_decision_made", at=99, decision="EDIT", late=True)._replace(
-            id=f"{identifier(3)}:hitl_decision_made"
-        ),
-    )
-
-    assert ["EDIT", None, None, None] == [bar.decision for bar in found.bars]
 
 
 def test_a_humans_time_is_no_work():

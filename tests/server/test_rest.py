@@ -358,6 +358,8 @@ def test_nothing_recorded():
             "limit='y': input should be a valid integer, unable to parse string as an integer; ",
         ),
         ("live?event_type=nope", "event_type='nope': no such type; there are: "),
+        ("metrics?x=1", "x='1': there is no such parameter here"),
+        ("stats?x=1", "x='1': there is no such parameter here"),
         ("live?since=2026", "since='2026': there is no such parameter here"),
     ],
 )

@@ -51,6 +51,14 @@ def test_a_pending_one_has_waited_until_now() -> None:
 
 
 @pytest.mark.parametrize(
+    "record", [asked(timeout=5.0), asked(took=60_000, timeout=5.0, decision="EXPIRED", late="APPROVE")]
+)
+def test_one_that_expired_has_waited_as_long_as_it_could(record: Operation) -> None:
+    """The time that one has waited ends with its time, though nobody ever decides, or somebody too late."""
+    assert [5_000.0] == [row["waiting_ms"] for row in approvals_view([record], MOMENT + 90 * SECOND)]
+
+
+@pytest.mark.parametrize(
     ("calls", "expected"),
     [
         ([operation(2, "tool", "drop", at=20, took=5, attributes=ASKED)], (2, "ok", 5.0)),

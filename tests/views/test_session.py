@@ -15,7 +15,7 @@ from tachograph.views.session import SessionMetrics
 
 if TYPE_CHECKING:
     from tachograph.ledger import Ledger
-    from tachograph.records import Kind
+    from tachograph.records import Kind, Operation
 
 FIELDS = [
     "session_id",
@@ -62,6 +62,26 @@ FIELDS = [
     "complete",
     "reasons",
 ]
+
+PRICED = {names.INPUT_TOKENS: 1_000, names.COST: 0.002}
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ([operation(1, attributes=PRICED)], []),
+        ([operation(1, attributes=PRICED), operation(2)], ["gpt-4.1"]),
+        ([operation(1)], ["gpt-4.1"]),
+        ([operation(1, attributes={names.INPUT_TOKENS: 1_000})], []),
+        ([operation(1, outcome="error")], []),
+        ([operation(1, attributes=PRICED), operation(2, name="homemade", attributes={names.INPUT_TOKENS: 1})], []),
+    ],
+    ids=["known", "partly", "unknown", "no price", "failed", "another without a price"],
+)
+def test_models_whose_usage_is_not_known(calls: list[Operation], expected: list[str]) -> None:
+    """A model that has calls without usage is named; one without a price or whose calls failed is not."""
+    assert expected == ledger_of(calls).session_metrics("s").unmetered
+
 
 # Fourteen calls that went well: prompt tokens, completion tokens, milliseconds, tool calls asked for.
 GOOD_CALLS = [(892, 592, 3_214, 1)] * 8 + [(894, 594, 3_214, 0)] * 5 + [(894, 594, 3_218, 0)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.records import SESSIONS, History, event, histories, identifier, ledger_of, operation
+from support.records import MOMENT, SECOND, SESSIONS, History, event, histories, identifier, ledger_of, operation
 from tachograph import names
 from tachograph.records import Operation
 from tachograph.views.timeline import Timeline, TimelineEntry, timeline_view
@@ -53,6 +53,34 @@ def test_an_event_says_whom_it_is_about() -> None:
         (0, "hitl_decision_made write_file EDIT"),
         (0, "message_added"),
     ]
+
+
+def approval(number: int, took: float | None, **facts: Any) -> Operation:
+    """An approval with ten seconds of time."""
+    attributes = {names.HUMAN_WAIT: True, names.APPROVAL_TIMEOUT: 10.0, **facts}
+    return operation(number, "approval", "write", at=number, took=took, attributes=attributes)
+
+
+def test_an_approval_says_what_became_of_it() -> None:
+    """A decided one names the decision, one that expired was over when its time was up, and others are waited for."""
+    records = [
+        approval(1, 5_000, **{names.APPROVAL_DECISION: "REJECT"}),
+        approval(2, 60_000, **{names.APPROVAL_DECISION: "EXPIRED", names.APPROVAL_LATE: "APPROVE"}),
+        approval(3, None),
+        operation(4, "tool", "user_input", at=4, took=7_000, attributes={names.HUMAN_WAIT: True}),
+        event(5, "hitl_decision_made", at=60_002, tool_name="write", decision="APPROVE", late=True),
+    ]
+
+    def rows(after_s: float) -> list[tuple[str | None, float | None]]:
+        entries = timeline_view(records, moment_ns=MOMENT + round(after_s * SECOND)).entries
+        return [(entry.human, entry.duration_ms) for entry in entries if entry.kind != "event"]
+
+    over = [("REJECT", 5_000), ("EXPIRED", 10_000)]
+    asked = ("waited for a human", 7_000)
+    assert [*over, ("waiting for a human", None), asked] == rows(10)
+    assert [*over, ("EXPIRED", 10_000), asked] == rows(70)
+    assert "hitl_decision_made write APPROVE too late" in str(timeline_view(records))
+    assert "waiting" not in str(timeline_view(records, moment_ns=MOMENT + 70 * SECOND))
 
 
 def test_rows_are_nested_and_in_order_of_start() -> None:

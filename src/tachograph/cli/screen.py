@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -26,6 +28,10 @@ Cell = str | int | Text
 """What stands in a table: a text of whatever origin, a number, or a text of ours with its colours."""
 
 GAP: Final = 2
+_BEGUN: Final = re.compile(r"(?<!\S)[\d,.]*\d[\d,.]*\Z")
+_MORE: Final = re.compile(r"[\d,.]*\d")
+"""The beginning of a number and the rest of it: cut in between it would read as another."""
+
 UNBOUNDED: Final = 100_000
 """Width of what is no terminal: nothing is cut."""
 
@@ -41,8 +47,9 @@ def console(*, markup: bool = False) -> Console:
     plain = bool(os.environ.get("NO_COLOR"))
     colours: Literal["auto"] | None = None if plain else "auto"
     made = Console(file=sys.stdout, highlight=False, markup=markup, emoji=False, color_system=colours)
-    if not made.is_terminal and not os.environ.get("COLUMNS"):
-        made.width = UNBOUNDED
+    columns = os.environ.get("COLUMNS", "")
+    if not columns.strip("0"):  # 0 says as little as nothing does
+        made.width = shutil.get_terminal_size().columns if made.is_terminal else UNBOUNDED
     return made
 
 
@@ -58,11 +65,14 @@ def safe(text: object, style: str = "") -> Text:
 
 
 def cut(text: Text, width: int) -> Text:
-    """A text in so many cells of a terminal, visibly cut where it is longer."""
+    """A text in so many cells of a terminal, visibly cut where it is longer, but never within a number."""
     if cell_len(text.plain) <= width:
         return text
     shorter = text.copy()
     shorter.truncate(width - 1, overflow="crop")
+    begun = _BEGUN.search(shorter.plain)
+    if begun and _MORE.match(text.plain, len(shorter.plain)):
+        shorter.right_crop(len(begun[0]))
     shorter.rstrip()
     return shorter.append("…")
 

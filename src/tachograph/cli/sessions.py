@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     Column("session", least=12, style="bold"),
-    Column("last active"),
-    Column("status", rank=3),
-    Column("user", least=6, rank=6),
-    Column("agents", least=10, rank=7),
-    Column("requests", right=True, rank=4),
+    Column("last active", rank=1),
+    Column("status", rank=4),
+    Column("user", least=6, rank=7),
+    Column("agents", least=10, rank=8),
+    Column("requests", right=True, rank=5),
     Column("tokens", right=True),
-    Column("cost", right=True, rank=2),
-    Column("agent time", right=True, rank=1),
+    Column("cost", right=True, rank=3),
+    Column("agent time", right=True, rank=2),
     Column("errors", right=True),
 )
 
@@ -64,7 +64,7 @@ def _row(metrics: SessionMetrics) -> list[screen.Cell]:
         metrics.user_id or "",
         ", ".join(sorted(metrics.agents, key=lambda name: (-metrics.agents[name]["count"], name))),
         metrics.total_requests,
-        metrics.total_tokens,
+        figures.tokens(metrics.total_tokens, whole=not metrics.unmetered),
         figures.cost(metrics.cost),
         figures.duration(metrics.processing_duration_ms),
         screen.safe(f"{metrics.errors:,}", "bold red" if metrics.errors else ""),

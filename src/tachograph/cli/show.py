@@ -79,11 +79,11 @@ def _tiles(metrics: SessionMetrics) -> Table:
     bad = "bold red" if metrics.errors else "bold green"
     tiles: dict[Column, screen.Cell] = {
         Column("requests", right=True, style="bold"): metrics.total_requests,
-        Column("tokens", right=True, style="bold"): metrics.total_tokens,
-        Column("cost", right=True, style="bold"): figures.cost(metrics.cost),
-        Column("agent time", right=True, style="bold"): figures.duration(metrics.processing_duration_ms),
-        Column("tool calls", right=True, style="bold", rank=1): metrics.tool_calls,
-        Column("switches", right=True, style="bold", rank=2): metrics.agent_switches,
+        Column("tokens", right=True, style="bold"): figures.tokens(metrics.total_tokens, whole=not metrics.unmetered),
+        Column("cost", right=True, style="bold", rank=1): figures.cost(metrics.cost),
+        Column("agent time", right=True, style="bold", rank=2): figures.duration(metrics.processing_duration_ms),
+        Column("tool calls", right=True, style="bold", rank=3): metrics.tool_calls,
+        Column("switches", right=True, style="bold", rank=4): metrics.agent_switches,
         Column("errors", right=True, style=bad): metrics.errors,
     }
     return Table([*tiles], [[*tiles.values()]])
@@ -124,8 +124,8 @@ def _notes(metrics: SessionMetrics) -> Iterator[tuple[str, str, str]]:
 def _agents(metrics: SessionMetrics) -> Table:
     columns = (
         Column("agent", least=_NAME),
-        Column("runs", right=True),
-        Column("ok", right=True),
+        Column("runs", right=True, rank=1),
+        Column("ok", right=True, rank=2),
         Column("failed", right=True),
         Column("time", right=True),
     )
@@ -146,30 +146,37 @@ def _agents(metrics: SessionMetrics) -> Table:
 def _models(metrics: SessionMetrics) -> Table:
     columns = (
         Column("model", least=_NAME),
-        Column("requests", right=True),
-        Column("tokens in", right=True),
-        Column("cached", right=True, rank=3),
-        Column("tokens out", right=True),
-        Column("reasoning", right=True, rank=2),
+        Column("requests", right=True, rank=1),
+        Column("tokens in", right=True, rank=2),
+        Column("cached", right=True, rank=6),
+        Column("tokens out", right=True, rank=3),
+        Column("reasoning", right=True, rank=5),
         Column("tokens", right=True),
-        Column("cost", right=True, rank=1),
+        Column("cost", right=True, rank=4),
     )
-    fields = ("requests", "prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
+    fields = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens", "total_tokens")
     ordered = sorted(metrics.tokens_by_model.items(), key=lambda item: (-item[1]["total_tokens"], item[0]))
-    return Table(
-        columns, [[name, *(model[key] for key in fields), figures.price(model)] for name, model in ordered], "Models"
-    )
+    rows: list[list[screen.Cell]] = [
+        [
+            name,
+            model["requests"],
+            *(figures.tokens(model[key], whole=name not in metrics.unmetered) for key in fields),
+            figures.price(name, model, metrics.cost),
+        ]
+        for name, model in ordered
+    ]
+    return Table(columns, [*rows], "Models")
 
 
 def _tools(metrics: SessionMetrics) -> Table:
     columns = (
         Column("tool", least=_NAME),
         Column("requested", right=True),
-        Column("ok", right=True),
+        Column("ok", right=True, rank=2),
         Column("failed", right=True),
-        Column("refused", right=True, rank=1),
-        Column("to approve", right=True, rank=2),
-        Column("time", right=True),
+        Column("refused", right=True, rank=3),
+        Column("to approve", right=True, rank=4),
+        Column("time", right=True, rank=1),
     )
     ordered = sorted(metrics.tools.items(), key=lambda item: (-item[1]["requested"], item[0]))
     rows: list[list[screen.Cell]] = [
@@ -212,7 +219,10 @@ def _errors(metrics: SessionMetrics) -> Table:
 
 def _approvals(metrics: SessionMetrics) -> Table:
     kinds = ("APPROVE", "EDIT", "REJECT", "EXPIRED", "pending")
-    columns = (Column("tool", least=_NAME), *(Column(kind.lower(), right=True) for kind in kinds))
+    columns = (
+        Column("tool", least=_NAME),
+        *(Column(kind.lower(), right=True, rank=rank) for kind, rank in zip(kinds, (3, 2, 1, 0, 0), strict=True)),
+    )
     rows: list[list[screen.Cell]] = [
         [name, *(known.get(kind, 0) for kind in kinds)] for name, known in metrics.hitl.items()
     ]

@@ -103,8 +103,8 @@ def _label(entry: TimelineEntry) -> Text:
     label.append_text(screen.safe(entry.name, style))
     if entry.total_tokens is not None:
         label.append(f"  {entry.total_tokens:,} tokens", "dim")
-    if entry.human_wait:
-        label.append("  waiting for a human", "yellow")
+    if entry.human:
+        label.append("  ").append_text(screen.safe(entry.human, "yellow"))
     if entry.outcome not in (None, "ok"):
         ending = " ".join(filter(None, (entry.outcome, entry.error_type)))
         label.append("  ").append_text(screen.safe(ending, "bold red" if entry.outcome in _BAD else "yellow"))

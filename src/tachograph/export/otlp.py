@@ -2,7 +2,8 @@
 
 Each line is one request, as the Collector's ``otlpjsonfile`` receiver and :mod:`tachograph.sources.otlp` read them.
 A record that no span was written from, as no SDK was there, gets a trace id that stands in for one. What is under way
-has no end, so no span: it is left out. The resource of each line says what is not there.
+has no end, so no span: it is left out, but for approvals whose time is up. The resource of each line says what is not
+there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import codec, names
+from tachograph.facts import settled
 from tachograph.records import Event
 from tachograph.version import VERSION
 
@@ -51,9 +54,13 @@ def otlp_lines(source: Source, session_id: str | None = None) -> Iterator[str]:
     gaps = _Gaps(source)
     waiting: tuple[str, ...] = ()
     spans, logs = _Lines("Spans", "spans"), _Lines("Logs", "logRecords")
-    for record in source.records(session_id):
+    now_ns = time.time_ns()
+    for kept in source.records(session_id):
+        record = kept
         if not isinstance(record, Event) and record.end_ns is None:
-            continue
+            record = settled(record, now_ns)
+            if record.end_ns is None:
+                continue
         told = gaps.of(record.session_id)
         if told != waiting:  # a line has one resource
             yield from spans.rest(waiting)
@@ -73,7 +80,8 @@ class _Gaps:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._known: dict[str, tuple[str, ...]] = {}
-        self._under_way = {open_.session_id for open_ in source.open_operations()}
+        open_ = (settled(operation, time.time_ns()) for operation in source.open_operations())
+        self._under_way = {operation.session_id for operation in open_ if operation.end_ns is None}
         evicted = source.stats().get("evicted", {}).get("records", 0)
         self._always = [f"records evicted before the export, of whichever session: {evicted:,}"] if evicted else []
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tachograph import figures
-from tachograph.redact import cut
+from tachograph.redact import cut, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,6 @@ NAME: Final = 160
 """Characters of a name."""
 
 _HERE: Final = Path(__file__).parent
-_SIGN: Final = "\N{REPLACEMENT CHARACTER}"
 _LAYOUT: Final = "\n\t"
 """What does not print, and may stand in a text."""
 
@@ -59,6 +58,8 @@ def _environment() -> Environment:
         "number": number,
         "duration": figures.duration,
         "cost": figures.cost,
+        "price": figures.price,
+        "tokens": figures.tokens,
         "cut_short": figures.cut_short,
         "dollars": dollars,
         "local": figures.local,
@@ -69,10 +70,7 @@ def _environment() -> Environment:
 
 def legible(text: str, most: int = MOST) -> str:
     """A text with at most so many characters, what does not print in it replaced by a sign that does."""
-    text = cut(text, most)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in _LAYOUT else _SIGN for char in text)
+    return printable(cut(text, most), kept=_LAYOUT)
 
 
 def _finalized(value: Any) -> Any:
@@ -83,7 +81,7 @@ def _finalized(value: Any) -> Any:
 
 def name(value: Any) -> Markup:
     """A name, on its own whatever it is made of: it turns nothing around beside it."""
-    text = legible(str(value), NAME).replace("\n", _SIGN).replace("\t", _SIGN)
+    text = printable(cut(str(value), NAME))
     return Markup(f"<bdi>{escape(text)}</bdi>")  # noqa: S704 - escaped; there are hundreds of these on a page
 
 

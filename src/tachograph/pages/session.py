@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from tachograph import figures
+from tachograph.facts import settled
 from tachograph.pages.differences import differences
 from tachograph.pages.markup import render
 from tachograph.pages.sessions import whole
@@ -58,7 +59,9 @@ def told(
     under_way = [
         operation
         for operation in source.open_operations()
-        if operation.session_id == session_id and correlation_id in (None, operation.correlation_id)
+        if operation.session_id == session_id
+        and correlation_id in (None, operation.correlation_id)
+        and settled(operation, now_ns).end_ns is None
     ]
     within: dict[str, Any] = {"session_id": session_id, "correlation_id": correlation_id}
     switches = (
@@ -66,7 +69,7 @@ def told(
     )
     human = source.audit_log(**within, category="hitl", limit=_DECISIONS)
     decided = [entry for entry in human if entry["event_type"] == "hitl_decision_made"]
-    fall = waterfall(source.timeline(**within), under_way, [*switches, *decided], now_ns, limit=rows, offset=offset)
+    fall = waterfall(source.timeline(**within), under_way, switches, now_ns, limit=rows, offset=offset)
     return {
         "metrics": metrics,
         "correlation_id": correlation_id,

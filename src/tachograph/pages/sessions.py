@@ -58,6 +58,7 @@ def page(source: Source, frame: Frame, asked: Mapping[str, str]) -> str:
         headings=[_heading(frame, wanted, *column) for column in _COLUMNS],
         rows=found.rows,
         total=found.total,
+        hidden=0 if found.total else source.session_count(deleted=True),
         offset=offset,
         newer=_address(frame, wanted, max(0, offset - SHOWN)) if offset else None,
         older=_address(frame, wanted, offset + SHOWN) if offset + SHOWN < found.total else None,

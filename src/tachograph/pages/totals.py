@@ -34,6 +34,7 @@ def page(source: Source, frame: Frame) -> str:
         total=total,
         metrics=metrics,
         sessions=listed.total,
+        hidden=source.session_count(deleted=True) - source.session_count(),
         charts=charts(listed.rows),
         matrix=matrix(metrics.agent_switches, metrics.agent_processing),
         most_tokens=max((model["total_tokens"] for model in total.tokens_by_model.values()), default=0),

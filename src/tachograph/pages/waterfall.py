@@ -40,7 +40,6 @@ class Bar:
     state: str
     since_ms: int | None = None
     switch: tuple[str, str] | None = None
-    decision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Waterfall:
 def waterfall(
     timeline: Timeline,
     under_way: Iterable[Operation],
-    told: Iterable[Entry],
+    switches: Iterable[Entry],
     now_ns: int,
     *,
     limit: int,
@@ -68,13 +67,13 @@ def waterfall(
     Args:
         timeline: what happened.
         under_way: operations that have not ended, which say when they began.
-        told: entries of the audit log that mark rows: switches and decisions.
+        switches: entries of the audit log that mark rows.
         now_ns: the moment, in nanoseconds since the epoch.
         limit: rows at most.
         offset: rows left out first.
     """
     since = {operation.id: operation.start_ns for operation in under_way}
-    marks = dict(map(_mark, told))
+    marks = dict(map(_mark, switches))
     ages = {
         entry.id: max(0.0, (now_ns - since[entry.id]) / 1_000_000)
         for entry in timeline.entries
@@ -87,12 +86,10 @@ def waterfall(
     return Waterfall(bars=bars, axis=line, first=offset, total=len(timeline.entries), left_out=timeline.left_out)
 
 
-def _mark(entry: Entry) -> tuple[str, dict[str, Any]]:
-    """Which row an entry marks, and how: that of the run or approval that it tells of, or its own as an event."""
+def _mark(entry: Entry) -> tuple[str, tuple[str, str]]:
+    """Which row a switch marks, that of the run it tells of or its own as an event, and its both ends."""
     row = entry["event_id"].removesuffix(f":{entry['event_type']}")
-    if entry["event_type"] == "agent_switched":
-        return row, {"switch": (str(entry.get("from_agent")), str(entry.get("to_agent")))}
-    return row, {"decision": None if entry.get("late") else entry.get("decision")}
+    return row, (str(entry.get("from_agent")), str(entry.get("to_agent")))
 
 
 def _length(entry: TimelineEntry, ages: Mapping[str, float]) -> float:
@@ -114,7 +111,7 @@ def _bar(
     line: Axis,
     ages: Mapping[str, float],
     since: Mapping[str, int],
-    marks: Mapping[str, Mapping[str, Any]],
+    marks: Mapping[str, tuple[str, str]],
 ) -> Bar:
     age = ages.get(entry.id)
     at, end = line.place(entry.offset_ms), line.place(entry.offset_ms + _length(entry, ages))
@@ -129,7 +126,7 @@ def _bar(
         start=figures.duration(entry.offset_ms),
         state=state_of(entry.kind, entry.outcome, age),
         since_ms=None if age is None else since[entry.id] // 1_000_000,
-        **marks.get(entry.id, {}),
+        switch=marks.get(entry.id),
         **facts,
     )
 

@@ -1,6 +1,7 @@
 """What can be asked: the source, and the parameters of the endpoints with their meanings and bounds.
 
-A parameter that does not exist is refused, as an answer to another question than the one asked misleads.
+A parameter that does not exist is refused, as an answer to another question than the one asked misleads; but for
+``/health``, which who watches may ask with whatever they put at the end.
 """
 
 from typing import Annotated, Any, Final
@@ -66,6 +67,10 @@ class _Question(BaseModel):
     def named(self) -> dict[str, Any]:
         """The parameters by name, as a source takes them."""
         return self.model_dump()
+
+
+class Plain(_Question):
+    """Nothing but the question itself."""
 
 
 class Page(_Question):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 
 from tachograph.server import shapes
 from tachograph.server.answers import UNREADABLE, Answer, problem
-from tachograph.server.questions import REST, Asked, Figures, Log, OfApprovals, OfRequest, Page, SessionId
+from tachograph.server.questions import REST, Asked, Figures, Log, OfApprovals, OfRequest, Page, Plain, SessionId
 from tachograph.sources import approvals_of
 from tachograph.times import timestamp
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @router.get("/metrics", response_model=shapes.AllFigures, summary="Figures over everything")
-def metrics(source: Asked) -> Answer:
+def metrics(source: Asked, _: Annotated[Plain, Query()]) -> Answer:
     """Switches between agents, runs of each agent, calls of each tool, decisions and errors, over all sessions."""
     return Answer(source.metrics().to_dict())
 
@@ -66,7 +66,7 @@ def audit_log(source: Asked, log: Annotated[Log, Query()]) -> Answer:
 
 
 @router.get("/stats", response_model=dict[str, Any], summary="How much is kept")
-def stats(request: Request, source: Asked) -> Answer:
+def stats(request: Request, source: Asked, _: Annotated[Plain, Query()]) -> Answer:
     """How much is kept, and what bounds have cost; with `receiver` what became of what was sent here by OTLP."""
     receiver = request.app.state.receiver
     return Answer({**source.stats(), **({} if receiver is None else {"receiver": receiver.stats()})})

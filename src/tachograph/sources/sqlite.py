@@ -8,6 +8,7 @@ answer is certain.
 from __future__ import annotations
 
 import contextlib
+import time
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -193,7 +194,7 @@ class SqliteSource:
             if len(ended) == MAX_RECORDS:
                 left_out = now.count(session_id=session_id, correlation_id=correlation_id) - len(ended)
             under_way = now.under_way(session_id=session_id, correlation_id=correlation_id)
-        return timeline_view([*ended, *under_way], left_out=left_out)
+        return timeline_view([*ended, *under_way], left_out=left_out, moment_ns=time.time_ns())
 
     def records(self, session_id: str | None = None) -> Iterator[Record]:
         """What the answers are made from: of a session or of all, ended ones in order of arrival, then open ones.

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names
-from tachograph.facts import EXPIRED, PENDING, expired
+from tachograph.facts import EXPIRED, PENDING, settled
 from tachograph.records import Operation
 from tachograph.times import milliseconds, timestamp
 
@@ -22,7 +22,8 @@ def approvals_view(
     """Approvals, oldest first.
 
     ``status`` is ``pending``, the decision, or ``EXPIRED``; of one that expired ``late_decision`` is what was decided
-    afterwards. ``changes`` is what an EDIT changed; ``execution`` the call it allowed, by its call id.
+    afterwards, and ``waiting_ms`` the time that there was. ``changes`` is what an EDIT changed; ``execution`` the call
+    it allowed, by its call id.
 
     Args:
         records: operations; others are passed over.
@@ -47,10 +48,8 @@ def approvals_view(
 
 def _approval(record: Operation, now_ns: int, calls: list[Operation]) -> dict[str, Any]:
     facts = record.attributes
-    if record.end_ns is None:
-        status = EXPIRED if expired(record, now_ns) else PENDING
-    else:
-        status = facts.get(names.APPROVAL_DECISION) or EXPIRED
+    asked = settled(record, now_ns)
+    status = PENDING if asked.end_ns is None else asked.attributes.get(names.APPROVAL_DECISION) or EXPIRED
     original, modified = facts.get(names.APPROVAL_ARGUMENTS), facts.get(names.APPROVAL_EDITED)
     return {
         "id": record.id,
@@ -65,7 +64,7 @@ def _approval(record: Operation, now_ns: int, calls: list[Operation]) -> dict[st
         "timeout_seconds": facts.get(names.APPROVAL_TIMEOUT),
         "requested_at": timestamp(record.start_ns),
         "decided_at": None if record.end_ns is None else timestamp(record.end_ns),
-        "waiting_ms": milliseconds((record.end_ns or max(now_ns, record.start_ns)) - record.start_ns),
+        "waiting_ms": milliseconds((asked.end_ns or max(now_ns, asked.start_ns)) - asked.start_ns),
         "decided_by": facts.get(names.APPROVAL_BY),
         "late_decision": facts.get(names.APPROVAL_LATE),
         "arguments": _read(original),

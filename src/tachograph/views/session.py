@@ -94,6 +94,15 @@ class SessionMetrics:
         """The newest model calls, in the order they began. Made when asked for: the counters cost less than these."""
         return [_request(call) for call in sorted(self.calls, key=lambda call: (call.start_ns, call.id))]
 
+    @property
+    def unmetered(self) -> list[str]:
+        """Models of which some calls did not say what they used: where others have a price, or none used anything."""
+        return [
+            name
+            for name in self.cost.get("unpriced_models", ())
+            if (model := self.tokens_by_model.get(name)) and (model["cost"] is not None or not model["total_tokens"])
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """The same as plain JSON values."""
         fields = ("requests" if field.name == "calls" else field.name for field in dataclasses.fields(self))

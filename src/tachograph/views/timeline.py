@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tachograph import names
+from tachograph.facts import settled
 from tachograph.records import Event, Operation
 from tachograph.redact import printable
 from tachograph.times import milliseconds
@@ -24,7 +25,7 @@ class TimelineEntry:
     """One operation or event. Offsets from the first start, durations: milliseconds.
 
     ``depth`` counts enclosing operations; ``duration_ms`` is None while an operation is open, and for events.
-    ``human_wait`` says that the duration is a human's.
+    ``human_wait`` says that the duration is a human's; ``decision`` is what became of an approval.
     """
 
     offset_ms: float
@@ -40,6 +41,14 @@ class TimelineEntry:
     step: int | None
     total_tokens: int | None
     human_wait: bool = False
+    decision: str | None = None
+
+    @property
+    def human(self) -> str | None:
+        """What a human has to do with it: what was decided, or that one is or was waited for."""
+        if self.decision or not self.human_wait:
+            return self.decision
+        return "waiting for a human" if self.duration_ms is None else "waited for a human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,19 @@ class Timeline:
 
 
 def timeline_view(
-    records: Iterable[Record], *, session_id: str | None = None, correlation_id: str | None = None, left_out: int = 0
+    records: Iterable[Record],
+    *,
+    session_id: str | None = None,
+    correlation_id: str | None = None,
+    left_out: int = 0,
+    moment_ns: int = 0,
 ) -> Timeline:
-    """The timeline of a session, of one request within it, or of everything; ``left_out`` are not among ``records``."""
+    """The timeline of a session, of one request within it, or of everything; ``left_out`` are not among ``records``.
+
+    ``moment_ns`` is when that is, in nanoseconds since the epoch; until then approvals may have expired.
+    """
     chosen = [
-        record
+        settled(record, moment_ns) if isinstance(record, Operation) else record
         for record in records
         if (session_id is None or record.session_id == session_id)
         and (correlation_id is None or record.correlation_id == correlation_id)
@@ -143,6 +160,7 @@ def _entry(record: Record, origin: int, depth: int) -> TimelineEntry:
         step=facts.get(names.STEP),
         total_tokens=None if tokens == [None, None] else sum(count or 0 for count in tokens),
         human_wait=bool(facts.get(names.HUMAN_WAIT)),
+        decision=facts.get(names.APPROVAL_DECISION),
     )
 
 
@@ -150,7 +168,8 @@ def _about(event: Event) -> str:
     """Who or what an event is about, for the row it has."""
     handed_over = event.type == "agent_switched"
     fields = ("from_agent", "to_agent") if handed_over else ("agent_type", "tool_name", "decision")
-    return (" → " if handed_over else " ").join(str(event.payload[key]) for key in fields if event.payload.get(key))
+    about = [str(event.payload[key]) for key in fields if event.payload.get(key)]
+    return (" → " if handed_over else " ").join(about) + (" too late" if event.payload.get("late") else "")
 
 
 def _line(entry: TimelineEntry, length: float, places: int) -> str:
@@ -166,11 +185,11 @@ def _line(entry: TimelineEntry, length: float, places: int) -> str:
     name = printable(entry.name)
     what = name if entry.kind in ("agent", "event", "other") else f"{entry.kind} {name}".rstrip()
     tokens = f"  {entry.total_tokens:,} tokens" if entry.total_tokens is not None else ""
-    waiting = "  waiting for a human" if entry.human_wait else ""
+    human = f"  {entry.human}" if entry.human else ""
     ending = (
         ""
         if entry.outcome in (None, "ok")
         else f"  {entry.outcome}" + (f" {entry.error_type}" if entry.error_type else "")
     )
     when = f"{entry.offset_ms:>{places + 1},.0f} ms {took:>{places + 3}}"
-    return f"{when}  {bar}  {'  ' * entry.depth}{what}{tokens}{waiting}{ending}".rstrip()
+    return f"{when}  {bar}  {'  ' * entry.depth}{what}{tokens}{human}{ending}".rstrip()
