@@ -492,7 +492,7 @@ class TestHumanWait:
         (asked,) = [entry for entry in recorded.ledger.timeline().entries if entry.name == kind.name]
         assert asked.duration_ms > 60_000
         assert asked.human_wait
-        assert f"tool {kind.name}  waiting for a human" in str(recorded.ledger.timeline())
+        assert f"tool {kind.name}  waited for a human" in str(recorded.ledger.timeline())
         (entry,) = [e for e in recorded.ledger.audit_log(event_type="tool_execution_completed") if e.get("human_wait")]
         assert entry["tool_name"] == kind.name
         measured = {
