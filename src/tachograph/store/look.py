@@ -114,10 +114,12 @@ class Look:
         known: int = self._db.execute(
             f"SELECT count(*) FROM counters WHERE scope = 1 {'' if deleted else 'AND deleted = 0'}"  # noqa: S608
         ).fetchone()[0]
+        # As in Tally.hidden(): what has begun since its session was deleted brings that back.
+        hidden = "" if deleted else "AND (deleted = 0 OR deleted >= open.start_ns)"
         new: int = self._db.execute(
             f"""
             SELECT count(DISTINCT session_id) FROM {_OPEN}
-            AND NOT EXISTS (SELECT 1 FROM counters WHERE scope = 1 AND counters.session_id = open.session_id)
+            AND NOT EXISTS (SELECT 1 FROM counters WHERE scope = 1 AND counters.session_id = open.session_id {hidden})
             """  # noqa: S608 - of our own texts
         ).fetchone()[0]
         return known + new
@@ -125,17 +127,19 @@ class Look:
     def _busy(self, *, deleted: bool) -> list[tuple[int, str]]:
         """Last moments and ids of the sessions with something under way, the last one first."""
         last: dict[str, int] = {}
+        begun: dict[str, int] = {}
         for session_id, writer, start_ns in self._db.execute(
             f"SELECT session_id, writer, max(start_ns) FROM {_OPEN} GROUP BY session_id, writer"  # noqa: S608
         ).fetchall():
             lives, seen_ns = self._life(writer)
+            begun[session_id] = max(begun.get(session_id, 0), start_ns)
             last[session_id] = max(last.get(session_id, 0), start_ns if lives else max(start_ns, seen_ns))
         for session_id in list(last):
             last_ns, hidden = self._db.execute(
                 "SELECT max(last_ns), max(deleted) FROM counters WHERE scope = 1 AND session_id = ?", (session_id,)
             ).fetchone()
             last[session_id] = max(last[session_id], last_ns or 0)
-            if hidden and not deleted:
+            if not deleted and (hidden or 0) >= begun[session_id]:  # as in Tally.hidden()
                 del last[session_id]
         return sorted(((last_ns, session_id) for session_id, last_ns in last.items()), reverse=True)
 

@@ -81,7 +81,7 @@ CREATE TABLE counters (
   correlation_id TEXT NOT NULL,
   first_ns       INTEGER,
   last_ns        INTEGER NOT NULL,
-  deleted        INTEGER NOT NULL,
+  deleted        INTEGER NOT NULL,    -- when, if it is hidden by that; else 0
   version        INTEGER NOT NULL,    -- one more at each write: whoever remembers the row sees whether it still holds
   body           TEXT NOT NULL,
   PRIMARY KEY (scope, session_id, correlation_id)  -- beside the table: rows stay where they were made, next to others
