@@ -24,7 +24,7 @@ _DAY_SECONDS = 86_400
 
 @click.command()
 @click.option("--older-than", type=AGE, help="Records that ended longer ago, e.g. 30d.")
-@click.option("--max-sessions", type=click.IntRange(1), help="The oldest sessions beyond so many.")
+@click.option("--max-sessions", type=click.IntRange(1), help="The oldest sessions beyond so many, hidden ones first.")
 @click.option("--max-records", type=click.IntRange(1), help="The oldest records beyond so many.")
 @click.option("--max-size", type=SIZE, help="The oldest records, until the database has so many bytes, e.g. 500MB.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be removed.")

@@ -25,6 +25,11 @@ APPLICATION_ID: Final = 0x54616368
 SCOPES: Final = {"total": 0, "session": 1, "request": 2}
 """What a row of ``counters`` counts."""
 
+HIDDEN: Final = """(counters.deleted AND NOT EXISTS (
+  SELECT 1 FROM open AS later WHERE later.session_id = counters.session_id AND later.start_ns > counters.deleted
+))"""
+"""Whether a row of ``counters`` is of a deleted session in which nothing has begun since: as ``Tally.hidden()``."""
+
 
 class StoreError(OSError):
     """The database cannot be used; the message names it, what is wrong, and the fix."""
