@@ -92,6 +92,36 @@ def test_bad_usage_is_two_lines_and_code_2(arguments, said):
     )
 
 
+PLACES = [
+    *((name, "last", "--from") for name in ("show", "timeline", "report", "export")),
+    *((name, "--from") for name in ("sessions", "audit", "store", "serve")),
+    ("compare", "last", "last", "--from"),
+    ("compare", "last", "last", "--from-b"),
+    ("delete", "last", "--yes", "--store"),
+    ("prune", "--max-records", "1", "--store"),
+    ("import", "some.jsonl", "--store"),
+    ("import",),
+    ("report", "last", "-o"),
+    ("export", "last", "-o"),
+    ("serve", "--token-file"),
+]
+
+
+@pytest.mark.parametrize("command", PLACES, ids=" ".join)
+def test_an_empty_place_is_none(story, command):
+    """An empty text, as of a shell's variable that is not set, never means the store that programs record into."""
+    done = run(*command, "", TACHOGRAPH_STORE=story)
+
+    assert (2, "") == (done.code, done.stdout)
+    assert "'' is no path; give one, or leave this out" in done.stderr.splitlines()[0]
+    assert 15 == run("store", "--from", story, "--json").json["records"]
+
+
+def test_an_empty_variable_is_none():
+    """``TACHOGRAPH_STORE`` that is empty is as one that is not set."""
+    assert run("store").stdout == run("store", TACHOGRAPH_STORE="").stdout
+
+
 def test_help_loads_next_to_nothing():
     """Neither the help nor the version loads a command, rich, SQLite, a framework or a server."""
     loaded = subprocess.run(

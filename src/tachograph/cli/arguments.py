@@ -1,4 +1,4 @@
-"""Values as people write them on a command line: moments, ages, sizes, percentages."""
+"""Values as people write them on a command line: moments, ages, sizes, percentages, places."""
 
 from __future__ import annotations
 
@@ -98,6 +98,19 @@ class Limit(click.ParamType):  # type: ignore[type-arg] # old versions of click 
         return figure, number / 100
 
 
+class Place(click.ParamType):  # type: ignore[type-arg] # old versions of click have none
+    """A file, or whatever else is read. An empty text, as of a shell's variable that is not set, is none."""
+
+    name = "PLACE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is."""
+        if not value:
+            self.fail(f"{value!r} is no path; give one, or leave this out", param, ctx)
+        return str(value)
+
+
 AGE: Final = Age()
 MOMENT: Final = Moment()
+PLACE: Final = Place()
 SIZE: Final = Size()

@@ -13,6 +13,7 @@ import click
 
 from tachograph import figures
 from tachograph.cli import screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import reads, session_named
 from tachograph.export import otlp_lines, session_export
@@ -34,7 +35,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="json: figures, log and timeline; otlp: spans and logs as lines of OTLP JSON, which import reads.",
 )
-@click.option("--output", "-o", metavar="FILE", default="-", help="Write there; by default, or with -, to the output.")
+@click.option(
+    "--output",
+    "-o",
+    type=PLACE,
+    metavar="FILE",
+    default="-",
+    help="Write there; by default, or with -, to the output.",
+)
 @reads
 def export(*, source: Source, session: str | None, every: bool, layout: str, output: str, as_json: bool) -> None:
     """Write sessions to a file, as JSON or as OTLP.

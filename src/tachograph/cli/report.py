@@ -9,6 +9,7 @@ import click
 
 from tachograph import figures
 from tachograph.cli import Misuse, screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.export import written
 from tachograph.cli.reading import reads, request_named, session_named
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("session", default="last")
 @click.option("--correlation", metavar="ID", help="Only this request within the session.")
-@click.option("--output", "-o", metavar="FILE", help="Write there; by default to tachograph-SESSION.html here.")
+@click.option(
+    "--output", "-o", type=PLACE, metavar="FILE", help="Write there; by default to tachograph-SESSION.html here."
+)
 @reads
 def report(*, source: Source, session: str, correlation: str | None, output: str | None, as_json: bool) -> None:
     """Write a session's page to a file, to send or to print.
@@ -34,7 +37,7 @@ def report(*, source: Source, session: str, correlation: str | None, output: str
         raise Misuse(str(error)) from None
     session_id = session_named(source, session)
     request = None if correlation is None else request_named(source, session_id, correlation)
-    place = output or f"tachograph-{_plain(session_id)}.html"
+    place = f"tachograph-{_plain(session_id)}.html" if output is None else output
     with written(place) as file:
         file.write(made(source, session_id, request))
     if place == "-":
