@@ -92,6 +92,26 @@ def test_bad_usage_is_two_lines_and_code_2(arguments, said):
     )
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sessions", "--limit"),
+        ("audit", "--limit"),
+        ("prune", "--max-records"),
+        ("prune", "--max-sessions"),
+        ("prune", "--max-size"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_is_too_great(story, command):
+    """A number greater than a store can hold is named in two lines, with exit code 2."""
+    done = run(*command, "9" * 20, "--store" if command[0] == "prune" else "--from", story)
+
+    assert (2, "", 2) == (done.code, done.stdout, len(done.stderr.splitlines()))
+    assert f"Error: Invalid value for '{command[1]}': " in done.stderr
+    assert "9" * 20 in done.stderr
+
+
 PLACES = [
     *((name, "last", "--from") for name in ("show", "timeline", "report", "export")),
     *((name, "--from") for name in ("sessions", "audit", "store", "serve")),

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tachograph import figures, names
 from tachograph.cli import screen
-from tachograph.cli.arguments import MOMENT
+from tachograph.cli.arguments import LIMIT, MOMENT
 from tachograph.cli.reading import TO_BEGIN, reads, session_named
 from tachograph.cli.screen import Column
 from tachograph.cli.verify import verify
@@ -42,7 +42,7 @@ _CATEGORIES: Final = sorted({category for category, _ in names.EVENTS.values()})
 @click.option("--correlation", metavar="ID", help="Only this request.")
 @click.option("--critical", is_flag=True, help="Only critical entries, marked ! in the table.")
 @click.option("--since", type=MOMENT, help="Only entries from then on, e.g. 2026-01-17T13:00 or 2h (ago).")
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Newest so many; 0: all.")
+@click.option("--limit", type=LIMIT, default=50, show_default=True, help="Newest so many; 0: all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing what comes, until Ctrl-C; JSON comes in lines.")
 @click.option("--verify", "check", is_flag=True, help="Check that nobody has touched what the store keeps.")
 @click.option(

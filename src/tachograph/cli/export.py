@@ -12,11 +12,12 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from tachograph import figures
-from tachograph.cli import screen
+from tachograph.cli import Misuse, screen
 from tachograph.cli.arguments import PLACE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import reads, session_named
 from tachograph.export import otlp_lines, session_export
+from tachograph.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,12 @@ def written(output: str) -> Iterator[IO[str]]:
         yield sys.stdout
         return
     path = Path(output)
+    if path.is_dir():
+        raise Misuse(f"{printable(output)}: is a directory; give the path of a file")
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, and never replaced
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
     part = path.with_name(f"{path.name}.part")
     try:
         # What agents did is private: nobody else may read it, unless its owner lets them.
@@ -88,5 +95,10 @@ def written(output: str) -> Iterator[IO[str]]:
         with part.open("w", encoding="utf-8") as file:
             yield file
         part.replace(path)
+    except OSError as error:
+        if error.filename != str(part):
+            raise
+        raise Misuse(f"{printable(output)}: cannot be written: {error.strerror}; give another file") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
