@@ -80,6 +80,7 @@ def written(output: str) -> Iterator[IO[str]]:
         if isinstance(sys.stdout, io.TextIOWrapper):  # as in a file, whatever else this output is given
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
+        sys.stdout.flush()  # while who reads no more is no error
         return
     path = Path(output)
     if path.is_dir():
