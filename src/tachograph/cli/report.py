@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -15,6 +16,9 @@ from tachograph.cli.reading import reads, request_named, session_named
 
 if TYPE_CHECKING:
     from tachograph.sources import Source
+
+_LENGTH: Final = 50
+"""Characters of an id in a file's name: whatever they are, the name is not too long for a disk."""
 
 
 @click.command()
@@ -50,5 +54,8 @@ def report(*, source: Source, session: str, correlation: str | None, output: str
 
 
 def _plain(session_id: str) -> str:
-    """An id as a part of a file's name."""
-    return "".join(char if char.isalnum() or char in "-_." else "-" for char in session_id)[:80]
+    """An id as a part of a file's name; where it cannot stand as it is, no other id has the same."""
+    plain = "".join(char if char.isalnum() or char in "-_." else "-" for char in session_id)[:_LENGTH]
+    if plain == session_id:
+        return plain
+    return f"{plain}-{hashlib.sha256(session_id.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
