@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -72,6 +73,15 @@ def audit(  # noqa: PLR0913 - its options
     removed, reordered or cut is named, and what such a check cannot show is said. Exit code 1: something is wrong.
     """
     if check:
+        ctx = click.get_current_context()
+        beside = [
+            param.opts[0]
+            for param in ctx.command.params
+            if param.name not in ("place", "as_json", "check", "heads")
+            and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        ]
+        if beside:
+            raise click.UsageError(f"--verify checks all that the store keeps; leave out {', '.join(beside)}", ctx)
         verify(source.place, heads, as_json=as_json)
         return
     if heads:
