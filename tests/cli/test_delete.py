@@ -91,4 +91,4 @@ def test_a_session_or_store_that_is_not_there(story, tmp_path):
     assert 1 == run("delete", "nope", "--yes", "--store", story).code
     missing = tmp_path / "none.db"
     done = run("delete", "chat-43", "--yes", "--store", str(missing))
-    assert (2, True, False) == (done.code, f"{missing}: no such store" in done.stderr, missing.exists())
+    assert (2, True, False) == (done.code, f"{missing}: no such file" in done.stderr, missing.exists())

@@ -95,6 +95,14 @@ def test_bad_usage_is_two_lines_and_code_2(arguments, said):
     )
 
 
+def test_an_id_that_begins_with_a_dash():
+    """What is taken for an option is told where else to stand, where anything else could stand at all."""
+    hint = "Anything else that begins with - stands after --: tachograph show -- -…"
+    assert hint in run("show", "-dash").stderr.splitlines()[0]
+    assert "no session '-dash'" in run("show", "--", "-dash").stderr
+    assert "stands after" not in run("sessions", "-dash").stderr + run("show", "--jsn").stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [

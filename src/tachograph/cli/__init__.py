@@ -92,12 +92,22 @@ def _plainly() -> Iterator[None]:
         click.echo("\nAborted!", err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from None
     except click.UsageError as error:
-        raise Misuse(error.format_message(), error.ctx.command_path if error.ctx else "") from None
+        raise Misuse(
+            error.format_message() + _beyond_options(error), error.ctx.command_path if error.ctx else ""
+        ) from None
     except OSError as error:
         if error.errno == errno.EPIPE:  # who read has gone, which is no error
             _say_no_more()
             raise click.exceptions.Exit(_UNREAD) from None
         raise Misuse(": ".join(str(part) for part in (error.filename, error.strerror or error) if part)) from None
+
+
+def _beyond_options(error: click.UsageError) -> str:
+    """How to give what was taken for an option, where it may be none."""
+    if not isinstance(error, click.NoSuchOption) or error.possibilities or error.ctx is None:
+        return ""
+    takes_any = any(isinstance(param, click.Argument) for param in error.ctx.command.params)
+    return f" Anything else that begins with - stands after --: {error.ctx.command_path} -- -…" * takes_any
 
 
 def _say_no_more() -> None:

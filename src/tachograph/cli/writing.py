@@ -59,5 +59,7 @@ def existing(path: Path) -> Path:
         Misuse: when there is none.
     """
     if not path.is_file():
-        raise Misuse(f"{path}: no such store; give its path, or record into it first: tachograph run your_agents.py")
+        from tachograph.store.schema import no_file  # noqa: PLC0415 - loads SQLite
+
+        raise Misuse(f"{path}: {no_file(path)}; give the path of a store, or record one: tachograph run your_agents.py")
     return path

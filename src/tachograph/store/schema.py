@@ -40,6 +40,11 @@ def damaged(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made")
 
 
+def no_file(path: Path) -> str:
+    """What is wrong with a path at which there is no file."""
+    return "is a directory" if path.is_dir() else "is no file" if path.exists() else "no such file"
+
+
 _TABLES: Final = """
 CREATE TABLE writers (                -- one for each process (or fork) that ever wrote
   writer      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,6 +140,8 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         StoreError: for a file that is no store or that a newer version wrote.
         sqlite3.Error: for what SQLite cannot do: disk full, read-only, locked, corrupt.
     """
+    if path.is_dir():
+        raise StoreError(f"{path}: {no_file(path)}; give the path of a store")
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
@@ -164,7 +171,7 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         sqlite3.Error: for what SQLite cannot do.
     """
     if not path.is_file():
-        raise StoreError(f"{path}: no such file; give the path of a store, or record into one first")
+        raise StoreError(f"{path}: {no_file(path)}; give the path of a store, or record into one first")
     where = f"file:{quote(str(path.absolute()))}?mode=ro"
     db = _Connection(where, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
@@ -227,6 +234,8 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _up_to_date(version: int, path: Path) -> None:
+    if not version:
+        raise StoreError(f"{path}: is empty; give the path of a store, or record into it first")
     if version < VERSION:
         raise StoreError(
             f"{path}: is of the older schema {version} and cannot be brought up to date by who only reads; "
