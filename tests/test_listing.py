@@ -102,7 +102,11 @@ def test_what_changed_is_not_remembered(tmp_path):
         before = source.session_rows(by_tokens).rows
         more = operation(8, session="Alpha", at=30_000, attributes={**TOKENS, names.INPUT_TOKENS: 1_000})
         ended = operation(7, "tool", "search", session="epsilon", at=20_000)
-        store_of([Delivery(0, (more, ended, event(9, "session_deleted", session="beta")))], tmp_path / "s.db", stack)
+        store_of(
+            [Delivery(0, (more, ended, event(9, "session_deleted", at=6_000, session="beta")))],
+            tmp_path / "s.db",
+            stack,
+        )
         after = source.session_rows(by_tokens).rows
 
     assert "beta" == before[0].session_id

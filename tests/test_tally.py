@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING
+
 from support.records import event, operation
 from support.tallies import changes, tally_of
 from tachograph import names
+from tachograph.folds import now
 from tachograph.tally import OTHER, Tally
+
+if TYPE_CHECKING:
+    from tachograph.records import Record
 
 
 def test_events_count_what_they_alone_report() -> None:
@@ -14,9 +21,23 @@ def test_events_count_what_they_alone_report() -> None:
         "agent_switches": 1,
         "switches": {"a_to_b": 1},
     }
-    assert changes(event(1, "session_deleted")) == {"deleted": True}
+    deletion = event(1, "session_deleted")
+    assert changes(deletion) == {"deleted": deletion.timestamp_ns}
     others = names.EVENTS.keys() - {"agent_switched", "session_deleted"}
     assert changes(*(event(n, event_type) for n, event_type in enumerate(sorted(others)))) == {}
+
+
+def test_what_begins_later_brings_a_deleted_session_back() -> None:
+    """A session is hidden from its last deletion until an operation begins in it or it is created, in any order."""
+    deletions = [event(1, "session_deleted", at=20), event(2, "session_deleted", at=10)]
+    records: list[Record] = [operation(1, at=5, took=100), event(3, "message_added", at=50)]
+    for deletion in deletions:
+        assert deletion.timestamp_ns == tally_of([*records, deletion]).hidden()
+    for later in (operation(2, at=21), operation(2, at=21, took=None), event(4, "session_created", at=21)):
+        for order in itertools.permutations([*records, *deletions, later]):
+            assert not now(tally_of(order)).hidden()
+    for order in itertools.permutations([*records, *deletions, operation(2, at=15)]):
+        assert deletions[0].timestamp_ns == tally_of(order).hidden()
 
 
 def test_first_and_last_are_the_earliest_and_the_latest_moment() -> None:

@@ -84,6 +84,8 @@ def ended(operation: Operation, tallies: Iterable[Tally]) -> None:
             tally.seen(start_ns, user_id)
         if end_ns > tally.last_ns:  # noqa: PLR1730 - max() takes as long as all the rest here
             tally.last_ns = end_ns
+        if start_ns > tally.begun_ns:  # noqa: PLR1730 - likewise
+            tally.begun_ns = start_ns
     fold = _FOLDS.get(operation.kind)
     if fold is not None:
         fold(operation, tallies)

@@ -91,14 +91,19 @@ class Tallies:
     def by_activity(self, *, deleted: bool) -> list[str]:
         """Ids of the sessions known, the one last active last; with ``deleted`` those hidden by deletion too."""
         # By the moments in the records, not by their arrival: the same for everybody who has them.
-        last = {
-            id_: max([tally.last_ns, *(open_.start_ns for open_ in tally.open.values())])
+        begun = {
+            id_: max((open_.start_ns for open_ in tally.open.values()), default=0)
             for id_, tally in self.sessions.items()
-            if deleted or not tally.deleted
         }
         for open_ in self._under_way.told():
-            if open_.session_id in last or open_.session_id not in self.sessions:
-                last[open_.session_id] = max(last.get(open_.session_id, 0), open_.start_ns)
+            begun[open_.session_id] = max(begun.get(open_.session_id, 0), open_.start_ns)
+        last = {}
+        for id_, begun_ns in begun.items():
+            tally = self.sessions.get(id_)
+            if tally is None:
+                last[id_] = begun_ns
+            elif deleted or not tally.hidden(begun_ns):
+                last[id_] = max(tally.last_ns, begun_ns)
         return sorted(last, key=lambda id_: (last[id_], id_))
 
     def newest(

@@ -13,6 +13,7 @@ The counting rules, one owner for each fact:
 - An approval is asked for once and decided once; one that nobody decided in time is expired, whatever comes later.
 - A task is one that the program speaks of, or an outermost agent run in none of these.
 - ``errors`` are root causes: agent runs that ended in an error that no nested run handed up.
+- A deleted session is hidden until an operation begins in it, or it is created, after that.
 """
 
 from __future__ import annotations
@@ -91,7 +92,10 @@ class Tally:
     last_ns: int = 0
     open: dict[str, Operation] = field(default_factory=dict)
     """What is under way, by id."""
-    deleted: bool = False
+    begun_ns: int = 0
+    """When the last of what makes a session anew began."""
+    deleted: int = 0
+    """When the session was deleted last, in nanoseconds since the epoch."""
     agent_runs: int = 0
     agent_switches: int = 0
     tool_calls: int = 0
@@ -143,6 +147,10 @@ class Tally:
             **{count.name: sum(getattr(m, count.name) for m in self.models.values()) for count in fields(ModelTally)}
         )
 
+    def hidden(self, begun_ns: int = 0) -> int:
+        """When the session was deleted, if nothing has begun since, nor at the moment given; else 0."""
+        return self.deleted if self.deleted >= max(self.begun_ns, begun_ns) else 0
+
     # ------------------------------------------------------------------------------------------------ the fold
     def event(self, event: Event) -> None:
         """Something was reported that no operation carries. Once for each."""
@@ -150,11 +158,14 @@ class Tally:
         if event.type == "agent_switched":
             self._switch(*switch_of(event.payload))
         elif event.type == "session_deleted":
-            self.deleted = True
+            self.deleted = max(self.deleted, event.timestamp_ns)
+        elif event.type == "session_created":
+            self.begun_ns = max(self.begun_ns, event.timestamp_ns)
 
     def began(self, operation: Operation) -> None:
         """What an operation counts from its start on."""
         self.seen(operation.start_ns, operation.user_id)
+        self.begun_ns = max(self.begun_ns, operation.start_ns)
         kind = operation.kind
         if kind == "tool":
             self.tool_requested(operation)

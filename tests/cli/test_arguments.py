@@ -59,6 +59,7 @@ def test_a_moment_may_be_an_age():
         (AGE, "9999999w", "'9999999w' is no span"),
         (SIZE, "big", "'big' is no size; write it like 500MB"),
         (SIZE, "1 mile", "'1 mile' is no size"),
+        (SIZE, "99999999999GB", "'99999999999GB' is no size"),
         (MOMENT, "yesterday\x1b[31m", "'yesterday�[31m' is no moment; write it like 2026-01-17"),
         (MOMENT, "2026-13-01", "is no moment"),
         (LIMIT, "10", "'10' is no limit; write it like 10% or tokens=10%"),

@@ -123,6 +123,9 @@ def test_nothing_found_is_said(story, empty):
         (("--since", "then"), "'then' is no moment"),
         (("--limit", "-1"), "-1 is not in the range"),
         (("--head", "x"), "--head is for --verify"),
+        (("--verify", "--session", "last"), "--verify checks all that the store keeps; leave out --session"),
+        (("--verify", "--type", "task_started", "-f"), "leave out --type, --follow"),
+        (("--verify", "--limit", "50", "--since", "1h", "--critical"), "leave out --critical, --since, --limit"),
     ],
 )
 def test_bad_filters_are_named(story, options, said):

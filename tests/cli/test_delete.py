@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import getpass
+import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from support.programs import Finished
+from support.records import opened, operation
 from support.terminal import run, terminal
+from tachograph.store.writer import Writer
 
 
 def listed(story: str, *options: str) -> list[str]:
@@ -35,6 +40,18 @@ def test_for_good_it_is_overwritten(story):
     (entry,) = run("audit", "--session", "f00d", "--from", story, "--json").json
     assert ("session_deleted", getpass.getuser(), True) == (entry["event_type"], entry["by"], entry["hard"])
     assert 0 == run("audit", "--verify", "--from", story).code
+
+
+def test_what_goes_on_is_recorded_anew(story):
+    """Of a session that a program is recording it is said that more will come and be visible, and so it is."""
+    with closing(Writer(Path(story))) as writer:
+        writer.append([], [opened(operation(1, "agent", session="live"))])
+        done = run("delete", "live", "--yes", "--store", story)
+        writer.append([operation(2, session="live")._replace(start_ns=time.time_ns(), end_ns=time.time_ns())], None)
+
+    assert (0, "Session live is hidden.\n") == (done.code, done.stdout)
+    assert "A program is recording it: what it goes on to do is recorded anew, and visible.\n" == done.stderr
+    assert "live" in listed(story)
 
 
 @pytest.mark.parametrize("hard", [(), ("--hard",)])
@@ -74,4 +91,4 @@ def test_a_session_or_store_that_is_not_there(story, tmp_path):
     assert 1 == run("delete", "nope", "--yes", "--store", story).code
     missing = tmp_path / "none.db"
     done = run("delete", "chat-43", "--yes", "--store", str(missing))
-    assert (2, True, False) == (done.code, f"{missing}: no such store" in done.stderr, missing.exists())
+    assert (2, True, False) == (done.code, f"{missing}: no such file" in done.stderr, missing.exists())

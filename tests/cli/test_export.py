@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -74,7 +75,31 @@ def test_what_fails_leaves_the_old_file(story, tmp_path):
     assert 1 == run("export", "nope", "-o", str(path), "--from", story).code
     assert ["old"] == [file.read_text() for file in tmp_path.iterdir()]
     into_nowhere = run("export", "chat-43", "-o", str(tmp_path / "no" / "file"), "--from", story)
-    assert Finished(2, "", f"Error: {tmp_path}/no/file.part: No such file or directory\n") == into_nowhere
+    said = f"Error: {tmp_path}/no/file: cannot be written: No such file or directory; give another file\n"
+    assert Finished(2, "", said) == into_nowhere
+
+
+@pytest.mark.parametrize("command", [("export", "--all"), ("export", "last"), ("report", "last")], ids=" ".join)
+def test_a_directory_is_no_file(story, tmp_path, monkeypatch, command):
+    """A directory is named as it was given, whichever way, and nothing is written beside it."""
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "..", "/", str(tmp_path)):
+        done = run(*command, "-o", place, "--from", story)
+        assert Finished(2, "", f"Error: {place}: is a directory; give the path of a file\n") == done
+    assert [] == [*tmp_path.iterdir()]
+
+
+def test_a_pipe_is_written_to_and_stays(story, tmp_path):
+    """What is no file, as a device, is never replaced by one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+
+    done = run("export", "f00d", "-o", str(pipe), "--from", story)
+
+    assert "f00d" == json.loads(os.read(reader, 1_000_000))["session_id"]
+    os.close(reader)
+    assert (0, True) == (done.code, pipe.is_fifo())
 
 
 @pytest.mark.parametrize("arguments", [(), ("chat-43", "--all")], ids=["nothing", "both"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import click
 import pytest
 
 from support.programs import PATIENCE, clean_environment, ended, program
-from support.terminal import COMMAND, on_terminal, run
+from support.terminal import COMMAND, on_terminal, run, terminal
 from tachograph.cli import SECTIONS, main
 from tachograph.version import VERSION
 
@@ -92,6 +95,64 @@ def test_bad_usage_is_two_lines_and_code_2(arguments, said):
     )
 
 
+def test_an_id_that_begins_with_a_dash():
+    """What is taken for an option is told where else to stand, where anything else could stand at all."""
+    hint = "Anything else that begins with - stands after --: tachograph show -- -…"
+    assert hint in run("show", "-dash").stderr.splitlines()[0]
+    assert "no session '-dash'" in run("show", "--", "-dash").stderr
+    assert "stands after" not in run("sessions", "-dash").stderr + run("show", "--jsn").stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sessions", "--limit"),
+        ("audit", "--limit"),
+        ("prune", "--max-records"),
+        ("prune", "--max-sessions"),
+        ("prune", "--max-size"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_is_too_great(story, command):
+    """A number greater than a store can hold is named in two lines, with exit code 2."""
+    done = run(*command, "9" * 20, "--store" if command[0] == "prune" else "--from", story)
+
+    assert (2, "", 2) == (done.code, done.stdout, len(done.stderr.splitlines()))
+    assert f"Error: Invalid value for '{command[1]}': " in done.stderr
+    assert "9" * 20 in done.stderr
+
+
+PLACES = [
+    *((name, "last", "--from") for name in ("show", "timeline", "report", "export")),
+    *((name, "--from") for name in ("sessions", "audit", "store", "serve")),
+    ("compare", "last", "last", "--from"),
+    ("compare", "last", "last", "--from-b"),
+    ("delete", "last", "--yes", "--store"),
+    ("prune", "--max-records", "1", "--store"),
+    ("import", "some.jsonl", "--store"),
+    ("import",),
+    ("report", "last", "-o"),
+    ("export", "last", "-o"),
+    ("serve", "--token-file"),
+]
+
+
+@pytest.mark.parametrize("command", PLACES, ids=" ".join)
+def test_an_empty_place_is_none(story, command):
+    """An empty text, as of a shell's variable that is not set, never means the store that programs record into."""
+    done = run(*command, "", TACHOGRAPH_STORE=story)
+
+    assert (2, "") == (done.code, done.stdout)
+    assert "'' is no path; give one, or leave this out" in done.stderr.splitlines()[0]
+    assert 15 == run("store", "--from", story, "--json").json["records"]
+
+
+def test_an_empty_variable_is_none():
+    """``TACHOGRAPH_STORE`` that is empty is as one that is not set."""
+    assert run("store").stdout == run("store", TACHOGRAPH_STORE="").stdout
+
+
 def test_help_loads_next_to_nothing():
     """Neither the help nor the version loads a command, rich, SQLite, a framework or a server."""
     loaded = subprocess.run(
@@ -118,22 +179,69 @@ def test_help_loads_next_to_nothing():
     assert [] == json.loads(loaded.splitlines()[-1])
 
 
-@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "json"])
-def test_a_reader_that_goes_away_is_no_error(story, options):
-    """A pipe closed early, as by ``head``, ends a command quietly."""
+LONG = [
+    ("audit", "--limit", "0"),
+    ("audit", "--limit", "0", "--json"),
+    ("audit", "--verify"),
+    ("audit", "--follow"),
+    ("sessions",),
+    ("store",),
+    ("export", "--all"),
+    ("export", "f00d", "--format", "otlp"),
+    ("report", "f00d", "-o", "-"),
+]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["output", "output and errors"])
+@pytest.mark.parametrize("command", LONG, ids=" ".join)
+def test_a_reader_that_goes_away_is_no_error(story, command, together):
+    """A pipe closed early, as by ``head``, ends a command quietly, and with the exit code of no answer."""
     with (
         subprocess.Popen(
-            [*COMMAND, "audit", "--limit", "0", "--from", story, *options],
+            [*COMMAND, *command, "--from", story],
             env=clean_environment(),
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT if together else subprocess.PIPE,
         ) as process,
         ended(process),
     ):
         process.stdout.close()
 
-        assert b"" == process.stderr.read()
-        assert process.wait(PATIENCE) in (0, 1)
+        assert together or b"" == process.stderr.read()
+        assert 141 == process.wait(PATIENCE)
+
+
+def test_help_that_nobody_reads():
+    """Help into a pipe that is closed is no answer either."""
+    process = subprocess.Popen([*COMMAND, "--help"], env=clean_environment(), stdout=subprocess.PIPE)
+    with process, ended(process):
+        process.stdout.close()
+        assert 141 == process.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("command", [("sessions",), ("audit", "--verify"), ("show", "last")], ids=" ".join)
+def test_ctrl_c_is_no_answer(tmp_path, command):
+    """Ctrl-C ends a command that is at work with exit code 130 and without a traceback."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = subprocess.Popen(
+        [*COMMAND, *command, "--from", pipe], env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with process, ended(process), pipe.open("wb"):  # when it reads
+        process.send_signal(signal.SIGINT)
+
+        assert (b"", b"\nAborted!\n") == process.communicate(timeout=PATIENCE)
+        assert 130 == process.returncode
+
+
+def test_ctrl_c_at_a_question(story):
+    """Who interrupts a question has not said no, and nothing is done."""
+    with terminal("delete", "chat-43", "--store", story) as shown:
+        shown.wait_for(lambda text: "[y/N]" in text)
+        time.sleep(0.3)  # readline overlooks what comes between its prompt and its waiting
+        shown.process.send_signal(signal.SIGINT)
+        assert 130 == shown.end()[0]
+    assert 3 == len(run("sessions", "--from", story, "--json").json)
 
 
 EVERYTHING = [

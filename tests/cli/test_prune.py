@@ -37,6 +37,15 @@ def test_what_is_beyond_the_bounds_goes(story, bounds, removed, sessions):
     assert 0 == run("audit", "--verify", "--from", story).code
 
 
+@pytest.mark.parametrize("bound", [("--max-size", "0"), ("--max-size", "0MB"), ("--older-than", "0d")], ids=" ".join)
+def test_nothing_is_no_bound(story, bound):
+    """A bound of nothing is refused, whatever bounds the settings have, as those of nought records or sessions are."""
+    done = run("prune", *bound, "--store", story, TACHOGRAPH_STORE_MAX_SESSIONS="1")
+
+    assert (2, "", 15) == (done.code, done.stdout, records(story))
+    assert f"'{bound[0]}': 0 is no bound; give more, or leave this out" in done.stderr
+
+
 def test_what_was_removed_is_said(story):
     """How much would go or went stands in one line."""
     would = run("prune", "--max-sessions", "1", "--dry-run", "--store", story)

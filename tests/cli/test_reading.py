@@ -104,7 +104,32 @@ def test_what_cannot_be_read_is_said_in_a_line(tmp_path, command, content, said)
     assert 1 == len(done.stderr.splitlines())
     assert done.stderr.startswith("Error: ")
     assert str(place) in done.stderr
-    assert said in done.stderr or command in (("store",), ("audit", "--verify"))
+    assert said in done.stderr or (content and command in (("store",), ("audit", "--verify")))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *((*command, "--from") for command in COMMANDS),
+        ("delete", "last", "--yes", "--store"),
+        ("prune", "--max-records", "1", "--store"),
+        ("prune", "--max-records", "1", "--dry-run", "--store"),
+    ],
+    ids=" ".join,
+)
+def test_a_directory_is_called_one(tmp_path, command):
+    """A directory is no file that is not there, whoever is to read or change it."""
+    done = run(*command, str(tmp_path))
+
+    assert (2, "", 1) == (done.code, done.stdout, len(done.stderr.splitlines()))
+    assert f"Error: {tmp_path}: is a directory; give the path of a store" in done.stderr
+
+
+def test_an_import_into_a_directory(story, tmp_path):
+    """An import says the same."""
+    done = run("import", story, "--store", str(tmp_path))
+
+    assert Finished(2, "", f"Error: {tmp_path}: is a directory; give the path of a store\n") == done
 
 
 @pytest.mark.parametrize("place", ["http://127.0.0.1:16686", "postgres://host/db"])

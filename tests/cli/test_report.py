@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from support.records import operation
 from support.terminal import run
+from tachograph.store.writer import Writer
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +38,20 @@ def test_as_it_stands(story):
     told = json.loads(done.stdout)
     assert ("tachograph-f00d.html", "f00d") == (told["file"], told["session_id"])
     assert told["bytes"] == Path("tachograph-f00d.html").stat().st_size
+
+
+def test_no_session_has_the_file_of_another(tmp_path):
+    """Ids that are alike in what a file's name can have of them have files of their own, however long they are."""
+    store = str(tmp_path / "alike.db")
+    ids = ["team-a", "team a", "team/a", *("x" * 80 + end for end in "ab"), *("小" * 80 + end for end in "ab")]
+    with closing(Writer(Path(store))) as writer:
+        writer.append([operation(number, session=session_id) for number, session_id in enumerate(ids)])
+
+    files = [run("report", session_id, "--from", store, "--json").json["file"] for session_id in ids]
+
+    assert "tachograph-team-a.html" == files[0]
+    assert "tachograph-team-a-" == files[1][:-13]
+    assert len(ids) == len(set(files))
 
 
 def test_to_the_output(story):

@@ -88,11 +88,12 @@ def test_memory_is_bounded(db, tmp_path, monkeypatch):
 def test_events_of_no_session_make_none(db, tmp_path):
     """What happens before anybody asked for anything counts in the total alone."""
     one = Counters(tmp_path, 200)
-    add(db, one, event(1, "system_startup"), event(2, "session_deleted", session="t", request=None))
+    deletion = event(2, "session_deleted", session="t", request=None)
+    add(db, one, event(1, "system_startup"), deletion)
 
     rows = db.execute("SELECT scope, session_id, deleted FROM counters ORDER BY scope").fetchall()
     assert [(0, ""), (1, "t")] == [row[:2] for row in rows]
-    assert 1 == rows[1][2]
+    assert deletion.timestamp_ns == rows[1][2]
 
 
 def test_damaged_counters_are_said(db, tmp_path):

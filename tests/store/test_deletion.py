@@ -12,6 +12,7 @@ import pytest
 
 from support.records import event, opened, operation
 from tachograph import names
+from tachograph.listing import Wanted
 from tachograph.sources.sqlite import SqliteSource
 from tachograph.store import deletion
 from tachograph.store.deletion import delete_session
@@ -105,6 +106,31 @@ def test_work_under_way_alone_can_be_deleted(writer: Writer, source: SqliteSourc
     assert delete_session(writer, "s", hard=True)
     assert ([], []) == (source.sessions(), source.open_operations())
     assert whole(writer)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_what_begins_afterwards_is_there(writer: Writer, source: SqliteSource, hard: bool) -> None:  # noqa: FBT001
+    """Work that begins later makes a deleted session visible again, under way and over; it can be deleted again."""
+    writer.append([said(1)], [opened(said(2))])
+    for at in (61_000, 63_000):
+        assert delete_session(writer, "s", hard=hard, now_ns=MOMENT + (at - 60_500) * 1_000_000)
+        assert ([], 0, 1) == (source.sessions(), source.session_count(), source.session_count(deleted=True))
+        later = said(at, "later", at=at)
+        for ended, under_way in (([], [opened(said(2)), opened(later)]), ([later], [])):
+            writer.append(ended, under_way)
+            assert (["s"], 1, 1) == (source.sessions(), source.session_count(), source.session_count(deleted=True))
+            assert ["s"] == [row.session_id for row in source.session_rows(Wanted(order="tool_calls")).rows]
+            assert source.session_metrics("s").status == ("active" if under_way else "idle")
+        assert hard != (TEXT in str([*source.records("s")]))
+    assert whole(writer)
+
+
+def test_a_clock_that_was_ahead_does_not_keep_a_session(writer: Writer, source: SqliteSource) -> None:
+    """What seems to begin after the deletion, as a clock was ahead, is hidden by it all the same."""
+    writer.append([said(1, at=90_000)])
+
+    assert delete_session(writer, "s", now_ns=MOMENT)
+    assert [] == source.sessions()
 
 
 @pytest.mark.parametrize("asked", [{"session_id": 7}, {"session_id": None}, {"session_id": "s", "by": 7}])

@@ -109,6 +109,35 @@ def test_more_sessions_than_wanted_go(writer: Writer, source: SqliteSource) -> N
     assert whole(writer)
 
 
+@pytest.mark.parametrize(
+    ("hidden", "most", "left"),
+    [
+        ("a", 2, ["b", "c"]),  # b is older than the deletion of a
+        ("a", 1, ["c"]),
+        ("b", 2, ["a", "c"]),  # stored between what stays, it stays too, and hidden
+        ("c", 2, ["a", "b"]),
+        ("c", 1, ["b"]),
+        ("abc", 2, []),
+    ],
+)
+def test_hidden_sessions_go_first(
+    hidden: str, most: int, left: list[str], writer: Writer, source: SqliteSource
+) -> None:
+    """No visible session goes for the sake of one that is hidden, however late that was deleted."""
+    writer.append([operation(number, session="aabbcc"[number - 1]) for number in range(1, 7)])
+    for session_id in hidden:
+        delete_session(writer, session_id)
+    foreseen = foresee(writer.connection, max_sessions=most)
+
+    assert foreseen.records == prune(writer, max_sessions=most).records
+    assert left == sorted(source.sessions())
+    for session_id in left:
+        assert 2 == len([*source.records(session_id)])
+    kept = [record.session_id for record in source.records() if not hasattr(record, "payload")]
+    assert ("a" in kept) == ("a" in left)
+    assert whole(writer)
+
+
 def test_a_store_that_is_too_big_shrinks(writer: Writer, path: Path, source: SqliteSource) -> None:
     """The file is as small as was asked for, and what is left is the newest."""
     fill(writer, work(20_000, 200))

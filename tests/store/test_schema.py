@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +22,6 @@ from tachograph.store.schema import (
     connect_to_read,
     transaction,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -57,7 +54,7 @@ def test_every_earlier_version_is_brought_up_to_date(path, tmp_path, version):
         if version:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {version}")
-    with pytest.raises(StoreError, match=f"older schema {version}"):
+    with pytest.raises(StoreError, match=f"older schema {version}" if version else "is empty"):
         connect_to_read(path)
 
     with closing(connect(path)) as db, closing(connect(tmp_path / "new.db")) as new:
@@ -130,6 +127,15 @@ def test_reading_what_is_not_there(path):
         connect_to_read(path)
 
     assert not path.exists()
+
+
+def test_what_is_no_file_is_said(tmp_path):
+    """A directory, or a device, is called what it is, by who reads and who writes."""
+    for opening in (connect, connect_to_read):
+        with pytest.raises(StoreError, match="is a directory"):
+            opening(tmp_path)
+    with pytest.raises(StoreError, match="is no file"):
+        connect_to_read(Path(os.devnull))
 
 
 def test_reading_changes_nothing(path):

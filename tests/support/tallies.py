@@ -33,5 +33,5 @@ def changes(*records: Record) -> dict[str, Any]:
     tally = now(tally_of(records))
     fresh = dataclasses.asdict(Tally()) | {"open": 0}
     told = dataclasses.asdict(tally) | {"open": len(tally.open)}
-    aside = {"first_ns", "last_ns", "user_ns", "tokens", "models", "agents", "tools", "requests"}
+    aside = {"first_ns", "last_ns", "begun_ns", "user_ns", "tokens", "models", "agents", "tools", "requests"}
     return {name: value for name, value in told.items() if value != fresh[name] and name not in aside}

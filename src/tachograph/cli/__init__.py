@@ -1,6 +1,7 @@
 """The command line: one file per command, loaded when it is called.
 
-Exit codes: 0 done, 1 the answer is no, 2 bad usage or something that cannot be read.
+Exit codes: 0 done, 1 the answer is no, 2 bad usage or something that cannot be read. As with any program 130 is
+Ctrl-C, and 141 that nobody reads on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import difflib
 import errno
 import importlib
 import io
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -73,18 +75,47 @@ class Misuse(click.ClickException):
         super().__init__(f"{message}\nTry '{command} --help'." if command else message)
 
 
+_INTERRUPTED: Final = 130
+_UNREAD: Final = 141
+"""Exit codes, as shells have them for SIGINT and SIGPIPE."""
+
+
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
     try:
         yield
     except click.exceptions.NoArgsIsHelpError:
         raise
+    except (KeyboardInterrupt, click.Abort) as error:
+        if not isinstance(error.__context__ if isinstance(error, click.Abort) else error, KeyboardInterrupt):
+            raise  # a question was answered with no
+        click.echo("\nAborted!", err=True)
+        raise click.exceptions.Exit(_INTERRUPTED) from None
     except click.UsageError as error:
-        raise Misuse(error.format_message(), error.ctx.command_path if error.ctx else "") from None
+        raise Misuse(
+            error.format_message() + _beyond_options(error), error.ctx.command_path if error.ctx else ""
+        ) from None
     except OSError as error:
-        if error.errno == errno.EPIPE:  # who read has gone, which is no error: click ends quietly
-            raise
+        if error.errno == errno.EPIPE:  # who read has gone, which is no error
+            _say_no_more()
+            raise click.exceptions.Exit(_UNREAD) from None
         raise Misuse(": ".join(str(part) for part in (error.filename, error.strerror or error) if part)) from None
+
+
+def _beyond_options(error: click.UsageError) -> str:
+    """How to give what was taken for an option, where it may be none."""
+    if not isinstance(error, click.NoSuchOption) or error.possibilities or error.ctx is None:
+        return ""
+    takes_any = any(isinstance(param, click.Argument) for param in error.ctx.command.params)
+    return f" Anything else that begins with - stands after --: {error.ctx.command_path} -- -…" * takes_any
+
+
+def _say_no_more() -> None:
+    """Let what is still to be written go nowhere: Python would complain of it at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # it is no file
+            os.dup2(nowhere, stream.fileno())
 
 
 class Commands(click.Group):

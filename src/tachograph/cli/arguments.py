@@ -1,4 +1,4 @@
-"""Values as people write them on a command line: moments, ages, sizes, percentages."""
+"""Values as people write them on a command line: moments, ages, sizes, percentages, places."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from tachograph.redact import printable
 _AGE_UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SIZE_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 _MAX_AGE_SECONDS: Final = 100 * 366 * 86_400
+_MOST: Final = 2**62 - 1
+"""More does not fit into a number of SQLite's, whatever is added to it."""
 
 
 def _amount(value: str) -> tuple[float, str]:
@@ -68,7 +70,7 @@ class Size(click.ParamType):  # type: ignore[type-arg] # old versions of click h
             return value
         number, unit = _amount(value)
         factor = _SIZE_UNITS.get(unit.upper())
-        if factor is None or math.isnan(number):
+        if factor is None or not number * factor < _MOST:
             self.fail(f"{printable(value)!r} is no size; write it like 500MB, 2GiB or a number of bytes", param, ctx)
         return round(number * factor)
 
@@ -98,6 +100,21 @@ class Limit(click.ParamType):  # type: ignore[type-arg] # old versions of click 
         return figure, number / 100
 
 
+class Place(click.ParamType):  # type: ignore[type-arg] # old versions of click have none
+    """A file, or whatever else is read. An empty text, as of a shell's variable that is not set, is none."""
+
+    name = "PLACE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it is."""
+        if not value:
+            self.fail(f"{value!r} is no path; give one, or leave this out", param, ctx)
+        return str(value)
+
+
 AGE: Final = Age()
+COUNT: Final = click.IntRange(1, _MOST)
+LIMIT: Final = click.IntRange(0, _MOST)
 MOMENT: Final = Moment()
+PLACE: Final = Place()
 SIZE: Final = Size()

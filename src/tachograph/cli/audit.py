@@ -8,12 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 from rich.cells import cell_len
 from rich.text import Text
 
 from tachograph import figures, names
 from tachograph.cli import screen
-from tachograph.cli.arguments import MOMENT
+from tachograph.cli.arguments import LIMIT, MOMENT
 from tachograph.cli.reading import TO_BEGIN, reads, session_named
 from tachograph.cli.screen import Column
 from tachograph.cli.verify import verify
@@ -42,7 +43,7 @@ _CATEGORIES: Final = sorted({category for category, _ in names.EVENTS.values()})
 @click.option("--correlation", metavar="ID", help="Only this request.")
 @click.option("--critical", is_flag=True, help="Only critical entries, marked ! in the table.")
 @click.option("--since", type=MOMENT, help="Only entries from then on, e.g. 2026-01-17T13:00 or 2h (ago).")
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="Newest so many; 0: all.")
+@click.option("--limit", type=LIMIT, default=50, show_default=True, help="Newest so many; 0: all.")
 @click.option("--follow", "-f", is_flag=True, help="Go on printing what comes, until Ctrl-C; JSON comes in lines.")
 @click.option("--verify", "check", is_flag=True, help="Check that nobody has touched what the store keeps.")
 @click.option(
@@ -72,6 +73,15 @@ def audit(  # noqa: PLR0913 - its options
     removed, reordered or cut is named, and what such a check cannot show is said. Exit code 1: something is wrong.
     """
     if check:
+        ctx = click.get_current_context()
+        beside = [
+            param.opts[0]
+            for param in ctx.command.params
+            if param.name not in ("place", "as_json", "check", "heads")
+            and ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+        ]
+        if beside:
+            raise click.UsageError(f"--verify checks all that the store keeps; leave out {', '.join(beside)}", ctx)
         verify(source.place, heads, as_json=as_json)
         return
     if heads:

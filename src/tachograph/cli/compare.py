@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tachograph import figures
 from tachograph.cli import screen
-from tachograph.cli.arguments import Limit
+from tachograph.cli.arguments import PLACE, Limit
 from tachograph.cli.comparison import FIGURES, OF_ALL, TITLES, comparison, count_text, side
 from tachograph.cli.reading import No, reading, reads, session_named
 from tachograph.cli.screen import Column, Table
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option("--from-b", metavar="PLACE", help="Read B from this store or file; by default from where A is.")
+@click.option(
+    "--from-b", type=PLACE, metavar="PLACE", help="Read B from this store or file; by default from where A is."
+)
 @click.option(
     "--max-increase",
     "limits",

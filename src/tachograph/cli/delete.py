@@ -26,7 +26,8 @@ def delete(*, session: str, hard: bool, by: str | None, yes: bool, place: str | 
 
     Hidden, it is listed and counted no more (but `sessions --deleted` shows it) and all is kept. With --hard what its
     records say is overwritten; their digests stay, so that the audit chain still holds, and its figures stay without
-    the user. Either way the audit log says who deleted it. Exit code 1: there is no such session, or you said no.
+    the user. Either way the audit log says who deleted it, and work that begins in it later brings it back. Exit
+    code 1: there is no such session, or you said no.
     """
     path = existing(store_path(place))
     with reading(str(path)) as source:
@@ -50,6 +51,8 @@ def delete(*, session: str, hard: bool, by: str | None, yes: bool, place: str | 
         click.echo(f"Session {printable(session_id)} is {'deleted for good' if hard else 'hidden'}.")
     else:
         click.echo(f"Session {printable(session_id)} was deleted before; nothing to do.")
+    if metrics.status == "active":
+        click.echo("A program is recording it: what it goes on to do is recorded anew, and visible.", err=True)
 
 
 def _user() -> str | None:

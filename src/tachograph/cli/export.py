@@ -12,10 +12,12 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from tachograph import figures
-from tachograph.cli import screen
+from tachograph.cli import Misuse, screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import reads, session_named
 from tachograph.export import otlp_lines, session_export
+from tachograph.redact import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +36,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="json: figures, log and timeline; otlp: spans and logs as lines of OTLP JSON, which import reads.",
 )
-@click.option("--output", "-o", metavar="FILE", default="-", help="Write there; by default, or with -, to the output.")
+@click.option(
+    "--output",
+    "-o",
+    type=PLACE,
+    metavar="FILE",
+    default="-",
+    help="Write there; by default, or with -, to the output.",
+)
 @reads
 def export(*, source: Source, session: str | None, every: bool, layout: str, output: str, as_json: bool) -> None:
     """Write sessions to a file, as JSON or as OTLP.
@@ -71,8 +80,15 @@ def written(output: str) -> Iterator[IO[str]]:
         if isinstance(sys.stdout, io.TextIOWrapper):  # as in a file, whatever else this output is given
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
+        sys.stdout.flush()  # while who reads no more is no error
         return
     path = Path(output)
+    if path.is_dir():
+        raise Misuse(f"{printable(output)}: is a directory; give the path of a file")
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, and never replaced
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
     part = path.with_name(f"{path.name}.part")
     try:
         # What agents did is private: nobody else may read it, unless its owner lets them.
@@ -80,5 +96,10 @@ def written(output: str) -> Iterator[IO[str]]:
         with part.open("w", encoding="utf-8") as file:
             yield file
         part.replace(path)
+    except OSError as error:
+        if error.filename != str(part):
+            raise
+        raise Misuse(f"{printable(output)}: cannot be written: {error.strerror}; give another file") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

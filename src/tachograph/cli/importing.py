@@ -10,6 +10,7 @@ import click
 
 from tachograph import figures
 from tachograph.cli import Misuse, screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import json_option
 from tachograph.cli.screen import Column, Table
@@ -30,7 +31,7 @@ _BATCH: Final = 1_000
 
 
 @click.command("import")
-@click.argument("files", metavar="FILE…", nargs=-1, required=True)
+@click.argument("files", type=PLACE, metavar="FILE…", nargs=-1, required=True)
 @store_option
 @json_option
 def import_(*, files: tuple[str, ...], place: str | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 
 from tachograph import figures
 from tachograph.cli import screen
-from tachograph.cli.arguments import AGE, SIZE
+from tachograph.cli.arguments import AGE, COUNT, SIZE
 from tachograph.cli.progress import progress
 from tachograph.cli.reading import connected, json_option, settings, store_path
 from tachograph.cli.writing import store_option, writing
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
 _DAY_SECONDS = 86_400
 
 
+def _bound(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ARG001 - click's signature
+    if value is not None and not value:
+        raise click.BadParameter("0 is no bound; give more, or leave this out")
+    return value
+
+
 @click.command()
-@click.option("--older-than", type=AGE, help="Records that ended longer ago, e.g. 30d.")
-@click.option("--max-sessions", type=click.IntRange(1), help="The oldest sessions beyond so many.")
-@click.option("--max-records", type=click.IntRange(1), help="The oldest records beyond so many.")
-@click.option("--max-size", type=SIZE, help="The oldest records, until the database has so many bytes, e.g. 500MB.")
+@click.option("--older-than", type=AGE, callback=_bound, help="Records that ended longer ago, e.g. 30d.")
+@click.option("--max-sessions", type=COUNT, help="The oldest sessions beyond so many, hidden ones first.")
+@click.option("--max-records", type=COUNT, help="The oldest records beyond so many.")
+@click.option(
+    "--max-size",
+    type=SIZE,
+    callback=_bound,
+    help="The oldest records, until the database has so many bytes, e.g. 500MB.",
+)
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be removed.")
 @store_option
 @json_option

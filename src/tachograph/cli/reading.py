@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from tachograph.cli import Misuse
+from tachograph.cli.arguments import PLACE
 from tachograph.config import Config
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
@@ -31,6 +32,7 @@ TO_BEGIN: Final = "Record a program first: tachograph run your_agents.py"
 from_option = click.option(
     "--from",
     "place",
+    type=PLACE,
     metavar="PLACE",
     help="Read this store, file or jaeger://host:port; by default the store that programs record into.",
 )
@@ -72,7 +74,7 @@ def reading(place: str | None, *, make: bool = False) -> Iterator[Source]:
         Misuse: when it cannot be read.
     """
     try:
-        with contextlib.closing(open_source(place) if place else _store(make=make)) as source:
+        with contextlib.closing(_store(make=make) if place is None else open_source(place)) as source:
             yield source
     except SourceError as error:
         raise Misuse(printable(str(error))) from None
@@ -89,9 +91,9 @@ def store_path(place: str | None = None) -> Path:
     Raises:
         Misuse: for a place that is no file.
     """
-    if place and place.lower().startswith(JAEGER):
+    if place is not None and place.lower().startswith(JAEGER):
         raise Misuse(f"{printable(place)}: is a Jaeger, and this is for stores; give the path of one")
-    return Path(place) if place else default_place(settings())
+    return default_place(settings()) if place is None else Path(place)
 
 
 def audit_key() -> bytes | None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from tachograph import figures
 from tachograph.cli import Misuse, screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.export import written
 from tachograph.cli.reading import reads, request_named, session_named
 
 if TYPE_CHECKING:
     from tachograph.sources import Source
 
+_LENGTH: Final = 50
+"""Characters of an id in a file's name: whatever they are, the name is not too long for a disk."""
+
 
 @click.command()
 @click.argument("session", default="last")
 @click.option("--correlation", metavar="ID", help="Only this request within the session.")
-@click.option("--output", "-o", metavar="FILE", help="Write there; by default to tachograph-SESSION.html here.")
+@click.option(
+    "--output", "-o", type=PLACE, metavar="FILE", help="Write there; by default to tachograph-SESSION.html here."
+)
 @reads
 def report(*, source: Source, session: str, correlation: str | None, output: str | None, as_json: bool) -> None:
     """Write a session's page to a file, to send or to print.
@@ -34,7 +41,7 @@ def report(*, source: Source, session: str, correlation: str | None, output: str
         raise Misuse(str(error)) from None
     session_id = session_named(source, session)
     request = None if correlation is None else request_named(source, session_id, correlation)
-    place = output or f"tachograph-{_plain(session_id)}.html"
+    place = f"tachograph-{_plain(session_id)}.html" if output is None else output
     with written(place) as file:
         file.write(made(source, session_id, request))
     if place == "-":
@@ -47,5 +54,8 @@ def report(*, source: Source, session: str, correlation: str | None, output: str
 
 
 def _plain(session_id: str) -> str:
-    """An id as a part of a file's name."""
-    return "".join(char if char.isalnum() or char in "-_." else "-" for char in session_id)[:80]
+    """An id as a part of a file's name; where it cannot stand as it is, no other id has the same."""
+    plain = "".join(char if char.isalnum() or char in "-_." else "-" for char in session_id)[:_LENGTH]
+    if plain == session_id:
+        return plain
+    return f"{plain}-{hashlib.sha256(session_id.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"

@@ -6,6 +6,7 @@ markup. A terminal is never overrun; what is piped is never cut.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -36,6 +37,12 @@ UNBOUNDED: Final = 100_000
 """Width of what is no terminal: nothing is cut."""
 
 
+class _Out(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line what becomes of it."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console(*, markup: bool = False) -> Console:
     """Standard output, as wide as it is; what is no terminal is as wide as the text, unless COLUMNS says how wide.
 
@@ -46,7 +53,7 @@ def console(*, markup: bool = False) -> Console:
     """
     plain = bool(os.environ.get("NO_COLOR"))
     colours: Literal["auto"] | None = None if plain else "auto"
-    made = Console(file=sys.stdout, highlight=False, markup=markup, emoji=False, color_system=colours)
+    made = _Out(file=sys.stdout, highlight=False, markup=markup, emoji=False, color_system=colours)
     columns = os.environ.get("COLUMNS", "")
     if not columns.strip("0"):  # 0 says as little as nothing does
         made.width = shutil.get_terminal_size().columns if made.is_terminal else UNBOUNDED

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tachograph.cli import Misuse
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.reading import audit_key, from_option, reading, settings
 from tachograph.ledger import Ledger
 from tachograph.redact import printable
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Name or address; any but loopback needs a token.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8001, show_default=True, help="0 takes a free one.")
-@click.option("--token-file", metavar="FILE", help=f"Read the token from there; by default from {TOKEN_VARIABLE}.")
+@click.option(
+    "--token-file", type=PLACE, metavar="FILE", help=f"Read the token from there; by default from {TOKEN_VARIABLE}."
+)
 @click.option("--memory", is_flag=True, help="Serve what is sent by OTLP from now on, and keep it in memory only.")
 @click.option("--no-otlp", is_flag=True, help="Take no OTLP in.")
 @from_option
@@ -43,7 +46,7 @@ def serve(*, host: str, port: int, token_file: str | None, memory: bool, no_otlp
         raise Misuse(str(error)) from None
     from tachograph.export import session_export  # noqa: PLC0415 - loads what only exporting needs
 
-    if memory and place:
+    if memory and place is not None:
         raise Misuse(f"--memory and --from {place}: give one of them")
     token = _token(token_file)
     with _source(place, memory=memory) as source, _receiver(source, wanted=not no_otlp) as (receiver, why_not):

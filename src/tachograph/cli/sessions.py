@@ -8,6 +8,7 @@ import click
 
 from tachograph import figures
 from tachograph.cli import screen
+from tachograph.cli.arguments import LIMIT
 from tachograph.cli.reading import TO_BEGIN, reads
 from tachograph.cli.screen import Column, Table
 
@@ -30,7 +31,7 @@ _COLUMNS: Final = (
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="At most so many; 0: all.")
+@click.option("--limit", type=LIMIT, default=20, show_default=True, help="At most so many; 0: all.")
 @click.option("--deleted", is_flag=True, help="Those hidden by deletion too.")
 @reads
 def sessions(*, source: Source, limit: int, deleted: bool, as_json: bool) -> None:

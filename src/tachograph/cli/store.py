@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tachograph import figures
 from tachograph.cli import Misuse, screen
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.reading import TO_BEGIN, json_option, store_path
 from tachograph.redact import printable
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--from", "place", metavar="PATH", help="This store; by default the one that programs record into.")
+@click.option(
+    "--from", "place", type=PLACE, metavar="PATH", help="This store; by default the one that programs record into."
+)
 @json_option
 def store(*, place: str | None, as_json: bool) -> None:
     """Say what is kept, how much of it, and who writes."""
     path = store_path(place)
-    if not path.exists() and not place:
+    if not path.exists() and place is None:
         if as_json:
             screen.print_json({"path": str(path), "exists": False})
         else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tachograph.cli import Misuse
+from tachograph.cli.arguments import PLACE
 from tachograph.cli.reading import audit_key, store_path
 from tachograph.redact import printable
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from tachograph.store.writer import Writer
 
 store_option = click.option(
-    "--store", "place", metavar="PATH", help="Change this store; by default the one that programs record into."
+    "--store",
+    "place",
+    type=PLACE,
+    metavar="PATH",
+    help="Change this store; by default the one that programs record into.",
 )
 
 
@@ -54,5 +59,7 @@ def existing(path: Path) -> Path:
         Misuse: when there is none.
     """
     if not path.is_file():
-        raise Misuse(f"{path}: no such store; give its path, or record into it first: tachograph run your_agents.py")
+        from tachograph.store.schema import no_file  # noqa: PLC0415 - loads SQLite
+
+        raise Misuse(f"{path}: {no_file(path)}; give the path of a store, or record one: tachograph run your_agents.py")
     return path

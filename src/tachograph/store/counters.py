@@ -79,7 +79,7 @@ class Counters:
                 ended(record, tallies)
         rows = []
         for scope, (version, tally) in self._touched.items():
-            rows.append((*scope, tally.first_ns, tally.last_ns, tally.deleted, version, tally_text(tally)))
+            rows.append((*scope, tally.first_ns, tally.last_ns, tally.hidden(), version, tally_text(tally)))
         db.executemany(_WRITE, rows)
 
     def remember(self) -> None:

@@ -1,7 +1,7 @@
 """Deleting a session: hiding it, or taking away for good what it said.
 
 The chain holds either way. That a session was deleted, and by whom, is an entry like any other; of one that is deleted
-for good the digests of its records stay, and its figures without the user.
+for good the digests of its records stay, and its figures without the user. What begins in it later brings it back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tachograph.canonical import tally_from_text, tally_text
 from tachograph.records import Event
 from tachograph.store.chain import digest
+from tachograph.store.look import Look
 from tachograph.store.schema import StoreError, as_stored, transaction
 
 if TYPE_CHECKING:
@@ -49,28 +50,22 @@ def delete_session(
         if not isinstance(value, str) and (name, value) != ("by", None):
             raise ValueError(f"{name}={value!r}: expected a text")
     db, session_id = writer.connection, as_stored(session_id)
-    known = _is_hidden(db, session_id)
-    todo = known is not None and (not known or (hard and _has_content(db, session_id)))
+    tally = Look(db, writer.path).tally(session_id, calls=False)
+    if tally is None:
+        return False
+    todo = not tally.hidden() or (hard and _has_content(db, session_id))
     if todo:
         payload: dict[str, Any] = {"hard": hard, **({} if by is None else {"by": by})}
-        moment_ns = time.time_ns() if now_ns is None else now_ns
+        # What a clock that is ahead has recorded goes too.
+        moment_ns = max(tally.begun_ns, time.time_ns() if now_ns is None else now_ns)
         event = Event(secrets.token_hex(8), "session_deleted", session_id, None, moment_ns, payload=payload)
         # First the entry: if we are interrupted, the session is hidden, and deleting it again goes on.
         writer.append([event], under_way=None)
         if hard:
             _erase(writer.connection, session_id, event.id)
-    if hard and known is not None:
+    if hard:
         _forget(writer.connection, session_id)
     return todo
-
-
-def _is_hidden(db: sqlite3.Connection, session_id: str) -> bool | None:
-    """Whether a session is deleted; None for one that nobody has heard of."""
-    row = db.execute("SELECT deleted FROM counters WHERE scope = 1 AND session_id = ?", (session_id,)).fetchone()
-    if row is not None:
-        return bool(row[0])
-    query = "SELECT 1 FROM open WHERE session_id = :id UNION ALL SELECT 1 FROM records WHERE session_id = :id LIMIT 1"
-    return None if db.execute(query, {"id": session_id}).fetchone() is None else False
 
 
 def _has_content(db: sqlite3.Connection, session_id: str) -> bool:

@@ -15,7 +15,7 @@ from tachograph.canonical import record_from_text, tally_from_text
 from tachograph.folds import ended, now
 from tachograph.records import OUTLIVING, Kind, Operation
 from tachograph.store.presence import is_alive
-from tachograph.store.schema import SCOPES, StoreError, as_stored
+from tachograph.store.schema import HIDDEN, SCOPES, StoreError, as_stored
 from tachograph.tally import Tally
 from tachograph.views.audit import last_moment
 
@@ -114,10 +114,11 @@ class Look:
         known: int = self._db.execute(
             f"SELECT count(*) FROM counters WHERE scope = 1 {'' if deleted else 'AND deleted = 0'}"  # noqa: S608
         ).fetchone()[0]
+        counted = "" if deleted else f"AND (deleted = 0 OR {HIDDEN})"
         new: int = self._db.execute(
             f"""
             SELECT count(DISTINCT session_id) FROM {_OPEN}
-            AND NOT EXISTS (SELECT 1 FROM counters WHERE scope = 1 AND counters.session_id = open.session_id)
+            AND NOT EXISTS (SELECT 1 FROM counters WHERE scope = 1 AND counters.session_id = open.session_id {counted})
             """  # noqa: S608 - of our own texts
         ).fetchone()[0]
         return known + new
@@ -132,7 +133,8 @@ class Look:
             last[session_id] = max(last.get(session_id, 0), start_ns if lives else max(start_ns, seen_ns))
         for session_id in list(last):
             last_ns, hidden = self._db.execute(
-                "SELECT max(last_ns), max(deleted) FROM counters WHERE scope = 1 AND session_id = ?", (session_id,)
+                f"SELECT max(last_ns), max({HIDDEN}) FROM counters WHERE scope = 1 AND session_id = ?",  # noqa: S608 - likewise
+                (session_id,),
             ).fetchone()
             last[session_id] = max(last[session_id], last_ns or 0)
             if hidden and not deleted:

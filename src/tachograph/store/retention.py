@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tachograph.store.chain import SealedWriter, seal
-from tachograph.store.schema import transaction
+from tachograph.store.schema import HIDDEN, transaction
 
 if TYPE_CHECKING:
     import sqlite3
@@ -64,7 +64,8 @@ def prune(
     Args:
         writer: whose connection and key are used.
         max_age_days: what ended longer ago goes.
-        max_sessions: of more sessions those go whose last record was stored first.
+        max_sessions: of more sessions those go whose last record was stored first; before them hidden ones, as far as
+            nothing goes with them of what stays visible.
         max_records: records that stay.
         max_bytes: size of the database; what runs ahead of it in its log is not counted.
         now_ns: the moment, nanoseconds since the epoch.
@@ -166,12 +167,19 @@ def _last_of_sessions(db: sqlite3.Connection, most: int) -> int:
     """Number of the last record of those sessions that are too many; 0 for none."""
     if not most or db.execute("SELECT count(*) FROM counters WHERE scope = 1").fetchone()[0] <= most:
         return 0
-    query = """
-        SELECT max(seq) FROM records WHERE session_id IN (SELECT session_id FROM counters WHERE scope = 1)
-        GROUP BY session_id ORDER BY 1 DESC LIMIT 1 OFFSET ?
-    """
-    row = db.execute(query, (most,)).fetchone()
-    return row[0] if row else 0
+    query = f"""
+        SELECT first, last, (
+            SELECT {HIDDEN} FROM counters WHERE scope = 1 AND counters.session_id = found.session_id
+        ) AS hidden
+        FROM (SELECT session_id, min(seq) AS first, max(seq) AS last FROM records GROUP BY session_id) AS found
+        WHERE hidden IS NOT NULL ORDER BY hidden, last DESC
+    """  # noqa: S608 - our own text
+    rows = db.execute(query).fetchall()
+    last_visible, last_hidden = (
+        max((last for _, last, hidden in rows[most:] if hidden == which), default=0) for which in (0, 1)
+    )
+    first_to_stay = min((first for first, _, hidden in rows[:most] if not hidden), default=_MOST)
+    return max(last_visible, min(last_hidden, first_to_stay - 1))
 
 
 def _newest(db: sqlite3.Connection) -> int:

@@ -25,6 +25,11 @@ APPLICATION_ID: Final = 0x54616368
 SCOPES: Final = {"total": 0, "session": 1, "request": 2}
 """What a row of ``counters`` counts."""
 
+HIDDEN: Final = """(counters.deleted AND NOT EXISTS (
+  SELECT 1 FROM open AS later WHERE later.session_id = counters.session_id AND later.start_ns > counters.deleted
+))"""
+"""Whether a row of ``counters`` is of a deleted session in which nothing has begun since: as ``Tally.hidden()``."""
+
 
 class StoreError(OSError):
     """The database cannot be used; the message names it, what is wrong, and the fix."""
@@ -33,6 +38,11 @@ class StoreError(OSError):
 def damaged(path: Path, error: Exception) -> StoreError:
     """The error for a file in which something cannot be what was written. Python has trouble reading some such text."""
     return StoreError(f"{path}: is no SQLite database or a damaged one ({error}); move it away and a new one is made")
+
+
+def no_file(path: Path) -> str:
+    """What is wrong with a path at which there is no file."""
+    return "is a directory" if path.is_dir() else "is no file" if path.exists() else "no such file"
 
 
 _TABLES: Final = """
@@ -81,7 +91,7 @@ CREATE TABLE counters (
   correlation_id TEXT NOT NULL,
   first_ns       INTEGER,
   last_ns        INTEGER NOT NULL,
-  deleted        INTEGER NOT NULL,
+  deleted        INTEGER NOT NULL,    -- when, if it is hidden by that; else 0
   version        INTEGER NOT NULL,    -- one more at each write: whoever remembers the row sees whether it still holds
   body           TEXT NOT NULL,
   PRIMARY KEY (scope, session_id, correlation_id)  -- beside the table: rows stay where they were made, next to others
@@ -130,6 +140,8 @@ def connect(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         StoreError: for a file that is no store or that a newer version wrote.
         sqlite3.Error: for what SQLite cannot do: disk full, read-only, locked, corrupt.
     """
+    if path.is_dir():
+        raise StoreError(f"{path}: {no_file(path)}; give the path of a store")
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
@@ -159,7 +171,7 @@ def connect_to_read(path: Path, *, timeout: float = 5.0) -> sqlite3.Connection:
         sqlite3.Error: for what SQLite cannot do.
     """
     if not path.is_file():
-        raise StoreError(f"{path}: no such file; give the path of a store, or record into one first")
+        raise StoreError(f"{path}: {no_file(path)}; give the path of a store, or record into one first")
     where = f"file:{quote(str(path.absolute()))}?mode=ro"
     db = _Connection(where, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
@@ -222,6 +234,8 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 def _up_to_date(version: int, path: Path) -> None:
+    if not version:
+        raise StoreError(f"{path}: is empty; give the path of a store, or record into it first")
     if version < VERSION:
         raise StoreError(
             f"{path}: is of the older schema {version} and cannot be brought up to date by who only reads; "

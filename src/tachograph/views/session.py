@@ -186,7 +186,7 @@ def session_view(session_id: str, tally: Tally | None, *, reasons: tuple[str, ..
 
 
 def _status(session_id: str, tally: Tally) -> str:
-    if tally.deleted and session_id != EVERYTHING:  # that some session was deleted makes everything none
+    if tally.hidden() and session_id != EVERYTHING:  # that some session was deleted makes everything none
         return "deleted"
     kinds = {operation.kind for operation in tally.open.values()}
     return "idle" if not kinds else "waiting" if kinds == {"approval"} else "active"
