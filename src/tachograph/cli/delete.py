@@ -24,10 +24,10 @@ from tachograph.redact import printable
 def delete(*, session: str, hard: bool, by: str | None, yes: bool, place: str | None, as_json: bool) -> None:
     """Delete a session: hide it, or remove it for good.
 
-    Hidden, it is listed and counted no more (but `sessions --deleted` shows it) and all is kept. With --hard what its
-    records say is overwritten; their digests stay, so that the audit chain still holds, and its figures stay without
-    the user. Either way the audit log says who deleted it, and work that begins in it later brings it back. Exit
-    code 1: there is no such session, or you said no.
+    Hidden, it is listed no more (but `sessions --deleted` shows it), counts in totals, and all is kept. With --hard
+    what its records say is overwritten; their digests stay, so that the audit chain still holds, and its figures stay
+    without the user. Either way the audit log says who deleted it, and work that begins in it later brings it back.
+    Exit code 1: there is no such session, or you said no.
     """
     path = existing(store_path(place))
     with reading(str(path)) as source:
