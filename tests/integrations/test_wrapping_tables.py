@@ -471,7 +471,8 @@ def test_what_is_kept_in_objects_of_the_programs_own(tmp_path: Path) -> None:
     with host(tmp_path) as written:
         module = written.load(ELSEWHERE)
         assert [f"{written.name}:ROUTE"] == elsewhere([find(module, "served")])
-        assert ["a Shy"] == elsewhere([find(module, "hidden")])
+        # Up to Python 3.10 its attributes are a dictionary of their own.
+        assert elsewhere([find(module, "hidden")]) in (["a Shy"], ["a dict"])
 
 
 def test_a_function_that_runs_or_is_recorded_is_nobody_elses(tmp_path: Path) -> None:
