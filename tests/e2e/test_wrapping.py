@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WRAPPING = "tachograph.integrations.wrapping."
 
+KEEPING = "function_kept_elsewhere"
+"""The shape whose function others have for certain."""
+
 STARTING = {f"{WRAPPING}wraps:Wraps.__init__": "made with the runtime, by the program's own call"}
 """What cannot be guarded at the start."""
 
@@ -155,7 +158,9 @@ class Walk:
             tachograph.shutdown()
             for codes, where in ((begun, self.starting), (seen, self.running)):
                 for code in codes:
-                    where.setdefault(code, []).append(name)
+                    # Of others' functions the heap decides who has them, and that differs from run to run.
+                    if name == KEEPING or not self.known[code][0].startswith(f"{WRAPPING}elsewhere:"):
+                        where.setdefault(code, []).append(name)
 
     def broken(self, code: types.CodeType, name: str, *, at_start: bool) -> str:
         """Play with a function broken; gives what is wrong with that, if anything."""
